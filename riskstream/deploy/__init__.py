@@ -1,0 +1,1 @@
+"""How it runs: the embedded local stack and the demo."""

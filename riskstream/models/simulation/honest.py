@@ -11,7 +11,9 @@ from riskstream.models.simulation.world import (
 
 FAVOURITE_SHARE = 0.75
 BURST_SHARE = 0.07
-BIG_SHARE = 0.025
+BIG_SHARE = 0.03
+UNSHOWN_SHARE = 0.08
+WIPED_SHARE = 0.03
 UTC_HOURS = np.array([place.utc_hours for place in PLACES])
 
 
@@ -23,7 +25,8 @@ def honest_traffic(world: World, rng: np.random.Generator, count: int) -> Traffi
     rows["merchant"] = _merchants(world, rng, rows["user"], rows["time"])
     _make_bursts(rng, rows)
     rows["amount"] = amounts(world, rng, rows, _extra(rng, count))
-    fill_channels(world, rng, rows)
+    rows["channel"] = usual_channels(world, rng, rows)
+    fill_entries(rng, rows)
     fill_devices(world, rng, rows)
     return rows
 
@@ -80,14 +83,19 @@ def amounts(world: World, rng: np.random.Generator, rows: Traffic, extra: Floats
     return np.maximum(1, np.exp(np.minimum(log, 24.0))).astype(np.int64)
 
 
-def fill_channels(world: World, rng: np.random.Generator, rows: Traffic) -> None:
-    """Channel by merchant, entry mode by channel, card presence by both: they never contradict each other."""
+def usual_channels(world: World, rng: np.random.Generator, rows: Traffic) -> Ints:
+    """The channel that fits the merchant and the customer."""
     merchants, merchant, size = world.merchants, rows["merchant"], len(rows)
     by_phone = rng.random(size) < 0.015
     net = np.where(rng.random(size) < world.customers.app[rows["user"]], APP, WEB)
     net = np.where(by_phone, MOTO, net)
     counter = np.where(merchants.category[merchant] == CASH, ATM, POS)
-    rows["channel"] = channel = np.where(merchants.online[merchant], net, counter)
+    return np.where(merchants.online[merchant], net, counter)
+
+
+def fill_entries(rng: np.random.Generator, rows: Traffic) -> None:
+    """Entry mode and card presence by channel: they never contradict each other."""
+    channel, size = rows["channel"], len(rows)
     till = rng.choice([CHIP, CONTACTLESS, SWIPE], size, p=[0.33, 0.63, 0.04])
     stored = np.where(rng.random(size) < 0.12, RECURRING, ECOMMERCE)
     rows["entry"] = np.select([channel == POS, channel == ATM, channel == MOTO], [till, CHIP, MANUAL], stored)
@@ -95,11 +103,22 @@ def fill_channels(world: World, rng: np.random.Generator, rows: Traffic) -> None
 
 
 def fill_devices(world: World, rng: np.random.Generator, rows: Traffic) -> None:
-    """A device and its address for what is bought on the net; a phone at some tills; some hide their address."""
+    """A device and its address for what is bought on the net; a phone at some tills.
+
+    Some shops learn no device, some devices are borrowed or wiped and look new, some addresses are a tunnel's end.
+    """
     user, time, channel, size = rows["user"], rows["time"], rows["channel"], len(rows)
     on_the_net = (channel == WEB) | (channel == APP)
     wallet = (rows["entry"] == CONTACTLESS) & (rng.random(size) < 0.3)
-    rows["device"] = np.where(on_the_net | wallet, world.customers.device_at(rng, user, time), NONE)
-    tunnel = rng.random(size) < 0.03
+    shown = wallet | (on_the_net & (rng.random(size) > UNSHOWN_SHARE))
+    looks_new = on_the_net & (rng.random(size) < WIPED_SHARE)
+    device = np.where(looks_new, strangers(world, rng, size), world.customers.device_at(rng, user, time))
+    rows["device"] = np.where(shown, device, NONE)
+    tunnel = rng.random(size) < world.customers.tunnel[user]
     address = np.where(tunnel, rng.integers(0, len(PLACES), size), world.customers.place_at(user, time))
     rows["ip"] = np.where(on_the_net, address, NONE)
+
+
+def strangers(world: World, rng: np.random.Generator, count: int) -> Ints:
+    """Devices that nobody in this world owns."""
+    return world.known_devices + rng.integers(0, 2**30, count)

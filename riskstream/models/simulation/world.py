@@ -38,6 +38,7 @@ class Customers:
     weekend: Floats  # share of their days out that fall on a weekend
     online: Floats  # liking for the net
     app: Floats  # of it, liking for the phone
+    tunnel: Floats  # share of their net events whose address is a tunnel's end
     favourites: Ints  # [customer, rank]
     devices: Ints  # [customer, DEVICES + 1]; the last is the new phone
     device_count: Ints
@@ -95,6 +96,7 @@ def _make_customers(config: SimulationConfig, rng: np.random.Generator, shops: P
         weekend=np.clip(rng.normal(0.33, 0.12, users), 0.05, 0.9),
         online=online,
         app=rng.beta(1.5, 1.5, users),
+        tunnel=np.where(rng.random(users) < 0.06, 0.5, 0.02),
         favourites=_favourites(rng, home, online, shops, sites),
         devices=rng.permutation(users * (DEVICES + 1)).reshape(users, DEVICES + 1),
         device_count=rng.choice([1, 2, 3], users, p=[0.45, 0.38, 0.17]),

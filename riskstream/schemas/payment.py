@@ -9,14 +9,12 @@ import msgspec
 from msgspec import Meta
 
 from riskstream.schemas.facts import COMMON_WORDS, FactLayout
+from riskstream.schemas.fields import Country, Currency, EpochMs, Id, MinorUnits, chars
 
-Id = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"\A[A-Za-z0-9._:@-]+\Z", description="opaque id")]
-EpochMs = Annotated[int, Meta(ge=946_684_800_000, le=4_102_444_800_000, description="milliseconds since 1970-01-01 UTC")]
-MinorUnits = Annotated[int, Meta(ge=0, le=1_000_000_000_000, description="integer minor units (cents) of the currency")]
-Currency = Annotated[str, Meta(pattern=r"\A[A-Z]{3}\Z", description="ISO 4217 code")]
-Country = Annotated[str, Meta(pattern=r"\A[A-Z]{2}\Z", description="ISO 3166-1 alpha-2 code")]
-Mcc = Annotated[str, Meta(pattern=r"\A[0-9]{4}\Z", description="merchant category code, four digits")]
-OpenSet = Annotated[str, Meta(min_length=1, max_length=32, description="open set: a value not listed scores as unknown")]
+Mcc = Annotated[str, chars("0-9", 4, 4, "merchant category code, four digits")]
+OpenSet = Annotated[
+    str, Meta(min_length=1, max_length=32, description="open set: a value not listed scores as unknown")
+]
 
 # Open sets: the position is the model's code, 0 is unknown. Append only.
 CHANNELS = ("unknown", "web", "app", "pos", "atm", "moto")
@@ -26,19 +24,25 @@ ENTRY_MODES = ("unknown", "chip", "contactless", "swipe", "manual", "ecommerce",
 class Payment(msgspec.Struct, kw_only=True, gc=False):
     """A payment as its producer saw it. Keyed by `user_id`; unknown fields pass."""
 
-    event_id: Id
-    user_id: Id
-    event_time: EpochMs
+    event_id: Annotated[Id, Meta(description="the payment's id; sent again, it is the same payment")]
+    user_id: Annotated[Id, Meta(description="whose payment it is; the record's key")]
+    event_time: Annotated[EpochMs, Meta(description="when it happened, milliseconds since 1970-01-01 UTC")]
     amount: MinorUnits
     currency: Currency
-    merchant_id: Id
+    merchant_id: Annotated[Id, Meta(description="who is paid")]
     mcc: Mcc
-    country: Country
-    channel: OpenSet
-    device_id: Id | None = None
-    ip_country: Country | None = None
-    entry_mode: OpenSet | None = None
+    country: Annotated[Country, Meta(description="country of the merchant, ISO 3166-1 alpha-2 code")]
+    channel: Annotated[OpenSet, Meta(description="how it was made", examples=list(CHANNELS[1:]))]
+    device_id: Annotated[Id, Meta(description="the device in the user's hand")] | None = None
+    ip_country: Annotated[Country, Meta(description="country of the user's address")] | None = None
+    entry_mode: Annotated[OpenSet, Meta(description="how the card was read", examples=list(ENTRY_MODES[1:]))] | None = (
+        None
+    )
     card_present: bool | None = None
+
+
+# Profiles do not pass the decoder of events, so here msgspec itself checks the letters.
+StoredCountry = Annotated[str, Meta(max_length=2, pattern="^[A-Z]{2}$", description="ISO 3166-1 alpha-2 code")]
 
 
 class PaymentProfile(msgspec.Struct, kw_only=True, gc=False):
@@ -46,7 +50,7 @@ class PaymentProfile(msgspec.Struct, kw_only=True, gc=False):
 
     computed_at: EpochMs
     account_created_at: EpochMs | None = None
-    home_country: Country | None = None
+    home_country: StoredCountry | None = None
     kyc_level: Annotated[int, Meta(ge=0, le=9)] | None = None
     typical_amount: MinorUnits | None = None
     chargebacks_365d: Annotated[int, Meta(ge=0, le=10_000)] | None = None

@@ -1,0 +1,72 @@
+"""The dead letter: a record that can never be scored, whole, with the reason in its headers.
+
+Key, value and original headers go out byte for byte as they came; the headers below are added after them. Their names follow
+Kafka Connect, so existing tools read them. A reason is part of the contract: alerts and dashboards name it, so it is
+never renamed, and the set stays small. The message is for people, may change, and never holds payload text or ids.
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Literal, NamedTuple, get_args
+
+Stage = Literal["decode", "join", "assemble", "score", "decide", "publish", "commit"]
+STAGES: tuple[Stage, ...] = get_args(Stage)
+
+REASONS: Mapping[str, str] = MappingProxyType(
+    {
+        "empty_value": "The record has no value (a tombstone), or nothing but whitespace.",
+        "too_large": "The value has more bytes than the worker accepts.",
+        "schema_registry_framing": "The value starts with the zero byte of a schema-registry serializer.",
+        "compressed": "The value is a gzip, zstd, lz4 or snappy stream; compression belongs to the Kafka producer.",
+        "bad_encoding": "The text is not plain UTF-8: another encoding, a byte order mark, or broken characters.",
+        "not_json": "The value is not exactly one JSON document.",
+        "not_an_object": "The value is JSON, yet not an object.",
+        "nested_too_deep": "Arrays and objects are nested deeper than any event needs.",
+        "duplicate_key": "The object names a key twice, so that readers may disagree about its value.",
+        "missing_field": "A required field is missing.",
+        "wrong_type": "A field has another JSON type than the schema says.",
+        "out_of_range": "A number is outside the bounds of its field.",
+        "bad_length": "A text is shorter or longer than its field allows.",
+        "bad_characters": "A text has characters that its field does not allow.",
+        "invalid_value": "A field breaks another rule of the schema.",
+        "wrong_time_unit": "The event time looks like seconds, microseconds or nanoseconds instead of milliseconds.",
+        "time_in_future": "The event time is too far after the time of the record.",
+        "too_old": "The event time is too far before the time of the record.",
+        "missing_key": "The record has no key, or an empty one.",
+        "key_mismatch": "The key is not the event's user_id in UTF-8.",
+    }
+)
+
+
+class Rejection(NamedTuple):
+    """Why a record can never be scored: a value, not an exception, so that it cannot sink its batch.
+
+    `reason` is a key of REASONS, `field` the path of the field (empty when it is the record as a whole).
+    """
+
+    reason: str
+    field: str
+    message: str
+
+
+HEADER_PREFIX = "__connect.errors."
+HEADERS: Mapping[str, str] = MappingProxyType(
+    {
+        "topic": "topic of the original record",
+        "partition": "partition of the original record",
+        "offset": "offset of the original record",
+        "timestamp": "timestamp of the original record, epoch milliseconds, -1 if unknown",
+        "stage": "stage of the flow that refused it",
+        "reason": "why, a stable code",
+        "field": "path of the offending field, empty if it is the record as a whole",
+        "exception.message": "why, for people; holds no payload text and no ids",
+    }
+)
+
+
+def dead_letter_headers(
+    rejection: Rejection, stage: Stage, topic: str, partition: int, offset: int, timestamp: int
+) -> list[tuple[str, bytes]]:
+    """The headers that the publish stage adds after the original ones. All values are UTF-8 text, numbers in decimal."""
+    values = (topic, partition, offset, timestamp, stage, *rejection)
+    return [(HEADER_PREFIX + name, str(value).encode()) for name, value in zip(HEADERS, values, strict=True)]

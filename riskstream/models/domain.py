@@ -1,0 +1,76 @@
+"""A domain: what kind of event is scored, and all that is particular to it. The rest of the house is the same for all.
+
+A team adds its own as a module with the attribute `DOMAIN`, in any package, and names the module in the settings.
+"""
+
+import importlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from riskstream.models.features import Columns, FeatureSet
+from riskstream.schemas.facts import WORD, FactLayout
+
+
+class DomainError(ValueError):
+    """A module that cannot serve as a domain; the message says what it lacks."""
+
+
+@dataclass(frozen=True)
+class Domain:
+    """Event, profile, fact and features of one kind, belonging together.
+
+    Events have at least `event_id`, `user_id` and `event_time` (epoch ms), and live on a topic keyed by `user_id`.
+
+    - `columns(events)`: an array per field, hashes and codes done, `event_time` and `event_hash` (both int64) among them.
+    - `facts(columns, offsets)`: the events as facts, rows of the layout's words.
+    - `profiles(profiles, event_time)`: an array per profile field; None, like a missing field, gives NaN or the code 0.
+      How old a profile may be is `profile_max_age_ms`; who joins them enforces it before this.
+    """
+
+    name: str
+    event: type[msgspec.Struct]
+    profile: type[msgspec.Struct]
+    layout: FactLayout
+    features: FeatureSet
+    columns: Callable[[Sequence[Any]], dict[str, NDArray[Any]]]
+    facts: Callable[[Columns, NDArray[np.int64]], NDArray[np.int64]]
+    profiles: Callable[[Sequence[Any], NDArray[np.int64]], Mapping[str, NDArray[Any]]]
+    profile_max_age_ms: int
+
+    def __post_init__(self) -> None:
+        words = [self.features.spec.value, *(word for _, word in self.features.spec.distinct)]
+        if not all(0 <= word < len(self.layout.words) for word in words):
+            raise DomainError(f"domain {self.name}: the history reads a word that the fact {self.layout.words} lacks")
+        missing = {"event_id", "user_id", "event_time"} - set(self.event.__struct_fields__)
+        if missing:
+            raise DomainError(f"domain {self.name}: the event {self.event.__name__} lacks {sorted(missing)}")
+
+
+def fact_rows(layout: FactLayout) -> Callable[[Columns, NDArray[np.int64]], NDArray[np.int64]]:
+    """The `facts` of a domain whose columns bear the names of the fact's words."""
+
+    def rows(columns: Columns, offsets: NDArray[np.int64]) -> NDArray[np.int64]:
+        facts = np.empty((len(offsets), len(layout.words)), WORD)
+        facts[:, 0] = offsets
+        for index, word in enumerate(layout.words[1:], start=1):
+            facts[:, index] = columns[word]
+        return facts
+
+    return rows
+
+
+def load_domain(path: str) -> Domain:
+    """The domain of the module `path`, such as `riskstream.models.payment`; DomainError says what is wrong with it."""
+    try:
+        module = importlib.import_module(path)
+    except ImportError as error:
+        raise DomainError(f"cannot import the domain module {path!r}: {error}") from error
+    domain = getattr(module, "DOMAIN", None)
+    if not isinstance(domain, Domain):
+        raise DomainError(f"the module {path!r} has no attribute DOMAIN of type {Domain.__module__}.Domain")
+    return domain

@@ -1,0 +1,236 @@
+"""The payment domain: payments as columns and facts, and the table of what the model sees of them.
+
+To add a feature, add a row to FEATURES (and a function, if it is more than a history column).
+"""
+
+from collections.abc import Sequence
+from operator import attrgetter
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from xxhash import xxh3_64_intdigest
+
+from riskstream.models.domain import Domain, fact_rows
+from riskstream.models.features import Feature, FeatureSet, Inputs
+from riskstream.models.history import HistorySpec
+from riskstream.schemas.payment import CHANNELS, ENTRY_MODES, PAYMENT_FACT, Payment, PaymentProfile
+
+Column = NDArray[Any]
+
+HOUR, DAY = 3_600_000, 86_400_000
+
+HISTORY = HistorySpec(
+    windows=(("1h", HOUR), ("24h", DAY), ("7d", 7 * DAY), ("30d", 30 * DAY)),
+    horizon_ms=30 * DAY,
+    capacity=512,
+    value=PAYMENT_FACT.index("amount"),
+    distinct=(
+        ("merchants", PAYMENT_FACT.index("merchant")),
+        ("countries", PAYMENT_FACT.index("country")),
+        ("devices", PAYMENT_FACT.index("device")),
+    ),
+    distinct_windows=("24h", "30d"),
+)
+
+_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+_COUNTRY: dict[str | None, int] = {a + b: 1 + 26 * i + j for i, a in enumerate(_LETTERS) for j, b in enumerate(_LETTERS)}
+_CHANNEL = {name: code for code, name in enumerate(CHANNELS)}
+_ENTRY_MODE: dict[str | None, int] = {name: code for code, name in enumerate(ENTRY_MODES)}
+_FIELDS = ("event_id", "event_time", "amount", "merchant_id", "mcc", "country")
+_FIELDS += ("channel", "device_id", "ip_country", "entry_mode", "card_present")
+_fields_of = attrgetter(*_FIELDS)
+
+
+def columns(events: Sequence[Payment]) -> dict[str, Column]:
+    """An array per field. Ids become hashes, closed vocabularies codes; 0 is missing or unknown."""
+    fields = zip(*map(_fields_of, events), strict=True) if events else ((),) * len(_FIELDS)
+    event, time, amount, merchant, mcc, country, channel, device, ip_country, entry_mode, present = fields
+    return {
+        "event_time": np.array(time, np.int64),
+        "event_hash": _hashes(event),
+        "amount": np.array(amount, np.int64),
+        "merchant": _hashes(merchant),
+        "device": np.array([xxh3_64_intdigest(d.encode()) if d is not None else 0 for d in device], np.uint64).view(np.int64),
+        "country": np.array([_COUNTRY[c] for c in country], np.int64),
+        "mcc": np.array([int(code) for code in mcc], np.int64),
+        "channel": np.array([_CHANNEL.get(c, 0) for c in channel], np.int64),
+        "ip_country": np.array([_COUNTRY.get(c, 0) for c in ip_country], np.int64),
+        "entry_mode": np.array([_ENTRY_MODE.get(m, 0) for m in entry_mode], np.int64),
+        "card_present": np.array(present, np.float64),  # None becomes NaN
+    }
+
+
+def _hashes(ids: Sequence[str]) -> Column:
+    return np.array([xxh3_64_intdigest(i.encode()) for i in ids], np.uint64).view(np.int64)
+
+
+def profiles(found: Sequence[PaymentProfile | None], event_time: NDArray[np.int64]) -> dict[str, Column]:
+    """An array per profile field, aligned with the events; a missing number is NaN, a missing country 0."""
+    missing = PaymentProfile(computed_at=0)
+    some = [profile or missing for profile in found]
+    return {
+        "account_age_ms": event_time - np.array([p.account_created_at for p in some], np.float64),
+        "home_country": np.array([_COUNTRY.get(p.home_country, 0) for p in some], np.int64),
+        "kyc_level": np.array([p.kyc_level for p in some], np.float64),
+        "typical_amount": np.array([p.typical_amount for p in some], np.float64),
+        "chargebacks_365d": np.array([p.chargebacks_365d for p in some], np.float64),
+    }
+
+
+def _amount(x: Inputs) -> Column:
+    return np.log1p(x.event["amount"])
+
+
+def _hour(x: Inputs) -> Column:
+    return x.event["event_time"] // HOUR % 24
+
+
+def _weekday(x: Inputs) -> Column:
+    return (x.event["event_time"] // DAY + 3) % 7  # 1970-01-01 was a Thursday
+
+
+def _channel(x: Inputs) -> Column:
+    return x.event["channel"]
+
+
+def _entry_mode(x: Inputs) -> Column:
+    return x.event["entry_mode"]
+
+
+def _card_present(x: Inputs) -> Column:
+    return x.event["card_present"]
+
+
+def _mcc(x: Inputs) -> Column:
+    return x.event["mcc"]
+
+
+def _ip_country_differs(x: Inputs) -> Column:
+    return _differs(x.event["ip_country"], x.event["country"])
+
+
+def _has_device(x: Inputs) -> Column:
+    return x.event["device"] != 0
+
+
+def _over_mean(x: Inputs) -> Column:
+    return _ratio(x.event["amount"], x.history["mean"])
+
+
+def _z_score(x: Inputs) -> Column:
+    return _ratio(x.event["amount"] - x.history["mean"], x.history["std"])
+
+
+def _new_merchant(x: Inputs) -> Column:
+    return _none(x.history["same_merchants"])
+
+
+def _new_device(x: Inputs) -> Column:
+    return _none(x.history["same_devices"])
+
+
+def _new_country(x: Inputs) -> Column:
+    return _none(x.history["same_countries"])
+
+
+def _account_age(x: Inputs) -> Column:
+    return x.profile["account_age_ms"] / DAY
+
+
+def _abroad(x: Inputs) -> Column:
+    return _differs(x.profile["home_country"], x.event["country"])
+
+
+def _kyc_level(x: Inputs) -> Column:
+    return x.profile["kyc_level"]
+
+
+def _over_typical(x: Inputs) -> Column:
+    return _ratio(x.event["amount"], x.profile["typical_amount"])
+
+
+def _chargebacks(x: Inputs) -> Column:
+    return x.profile["chargebacks_365d"]
+
+
+def _ratio(over: Column, under: Column) -> Column:
+    """over / under; NaN where `under` is zero or missing, so that no infinity reaches a model."""
+    return np.divide(over, under, out=np.full(len(over), np.nan), where=under > 0)
+
+
+def _differs(code: Column, other: Column) -> Column:
+    """1 or 0; NaN where the first code is missing."""
+    return np.where(code != 0, code != other, np.nan)
+
+
+def _none(count: Column) -> Column:
+    """1 where the count is zero, else 0; NaN stays."""
+    return np.where(np.isnan(count), np.nan, count == 0)
+
+
+def _window_rows(window: str) -> tuple[Feature, ...]:
+    return (
+        Feature(f"count_{window}", f"payments of the user in the last {window}", "payments", 1, f"count_{window}"),
+        Feature(f"amount_sum_{window}", f"sum of amounts in the last {window}", "minor units", 1, f"sum_{window}"),
+        Feature(f"amount_mean_{window}", f"mean amount in the last {window}", "minor units", 1, f"mean_{window}"),
+        Feature(f"amount_max_{window}", f"largest amount in the last {window}", "minor units", 1, f"max_{window}"),
+    )
+
+
+def _distinct_rows(word: str) -> tuple[Feature, ...]:
+    return tuple(
+        Feature(name, f"different {word} in the last {window}", word, 1, name)
+        for window in HISTORY.distinct_windows
+        for name in [f"distinct_{word}_{window}"]
+    )
+
+
+FEATURES = FeatureSet(
+    spec=HISTORY,
+    rows=(
+        # The payment itself.
+        Feature("amount_log", "natural logarithm of one plus the amount", "log minor units", 1, _amount),
+        Feature("hour", "hour of the day, UTC", "0-23", 1, _hour),
+        Feature("weekday", "day of the week, UTC, Monday is 0", "0-6", 1, _weekday),
+        Feature("channel", "position in CHANNELS, 0 is unknown", "code", 1, _channel),
+        Feature("entry_mode", "position in ENTRY_MODES, 0 is unknown or missing", "code", 1, _entry_mode),
+        Feature("card_present", "the card was there", "0/1", 1, _card_present),
+        Feature("mcc", "merchant category code", "code", 1, _mcc),
+        Feature("ip_country_differs", "the address is in another country than the merchant", "0/1", 1, _ip_country_differs),
+        Feature("has_device", "the payment names a device", "0/1", 1, _has_device),
+        # The user's history.
+        *_window_rows("1h"),
+        *_window_rows("24h"),
+        *_window_rows("7d"),
+        *_window_rows("30d"),
+        *_distinct_rows("merchants"),
+        *_distinct_rows("countries"),
+        *_distinct_rows("devices"),
+        Feature("since_last", "time since the user's newest payment", "seconds", 1, "since_last_s"),
+        Feature("amount_over_mean", "amount over the mean of 30d", "ratio", 1, _over_mean),
+        Feature("amount_z_score", "amount's distance from the mean of 30d in standard deviations", "std", 1, _z_score),
+        Feature("same_merchant_30d", "payments to this merchant in the last 30d", "payments", 1, "same_merchants"),
+        Feature("new_merchant", "no payment to this merchant in 30d", "0/1", 1, _new_merchant),
+        Feature("new_device", "no payment from this device in 30d", "0/1", 1, _new_device),
+        Feature("new_country", "no payment in this country in 30d", "0/1", 1, _new_country),
+        # The user's profile.
+        Feature("account_age", "age of the account at the payment", "days", 1, _account_age),
+        Feature("abroad", "the merchant is outside the user's home country", "0/1", 1, _abroad),
+        Feature("kyc_level", "how well the user's identity was checked", "0-9", 1, _kyc_level),
+        Feature("amount_over_typical", "amount over the user's typical amount", "ratio", 1, _over_typical),
+        Feature("chargebacks_365d", "chargebacks of the user in a year", "chargebacks", 1, _chargebacks),
+    ),
+)
+
+DOMAIN = Domain(
+    name="payment",
+    event=Payment,
+    profile=PaymentProfile,
+    layout=PAYMENT_FACT,
+    features=FEATURES,
+    columns=columns,
+    facts=fact_rows(PAYMENT_FACT),
+    profiles=profiles,
+    profile_max_age_ms=2 * DAY,
+)

@@ -22,9 +22,10 @@ from prometheus_client import (
 from prometheus_client.core import HistogramMetricFamily
 from prometheus_client.registry import Collector
 
+from riskstream.schemas.dead_letter import STAGES
+from riskstream.schemas.score import DECISIONS, DEGRADED
+
 PREFIX = "riskstream_"
-STAGES = ("decode", "join", "assemble", "score", "decide", "publish", "commit")
-DECISIONS = ("approve", "review", "decline")
 
 STAGE_BUCKETS = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
 AGE_BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0)
@@ -108,7 +109,7 @@ class Metrics:
     scores_total: Annotated[Family[Counter], Row("Scores committed", "decision", DECISIONS)]
     dead_letters_total: Annotated[Family[Counter], Row("Dead letters committed", "reason")]
     duplicates_total: Annotated[Counter, Row("Scores of events that upstream had sent before")]
-    degraded_total: Annotated[Family[Counter], Row("Scores that name a degraded input", "kind")]
+    degraded_total: Annotated[Family[Counter], Row("Scores that name a degraded input", "kind", DEGRADED)]
     misplaced_records_total: Annotated[
         Counter, Row("Records in another partition than the contract's partitioner says")
     ]

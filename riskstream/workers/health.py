@@ -1,0 +1,122 @@
+"""Health: `/metrics`, `/livez` and `/readyz` from a thread of its own, which never waits for the loop nor makes it wait."""
+
+import json
+import socket
+import threading
+import time
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler
+from socketserver import ThreadingTCPServer
+from types import TracebackType
+from typing import Self
+
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+
+from riskstream.workers.settings_sources import SettingsError
+
+Reasons = Callable[[], list[str]]
+
+
+class Status:
+    """What the loop tells of itself and the probes read. Plain assignments: no lock is needed."""
+
+    def __init__(self, stuck_after_s: float = 60.0, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._stuck_after_s = stuck_after_s
+        self._last_progress = clock()
+        self.model_loaded = False
+        self.assignment_known = False
+        self.halted: str | None = None  # why the loop waits for an operator
+
+    def progress(self) -> None:
+        """The loop went round, or moved on in its recovery."""
+        self._last_progress = self._clock()
+
+    def why_not_live(self) -> list[str]:
+        silent_s = self._clock() - self._last_progress
+        return [f"no progress for {silent_s:.0f} s"] if silent_s > self._stuck_after_s else []
+
+    def why_not_ready(self) -> list[str]:
+        reasons = [] if self.model_loaded else ["the model is not loaded"]
+        reasons += [] if self.assignment_known else ["the assignment is not known yet"]
+        return reasons + ([f"halted: {self.halted}"] if self.halted else [])
+
+
+class HealthServer:
+    """Serves until closed; use it as a context manager. `why_not_*` return the reasons against, none meaning yes."""
+
+    def __init__(
+        self, address: tuple[str, int], registry: CollectorRegistry, why_not_live: Reasons, why_not_ready: Reasons
+    ) -> None:
+        """Binds at once: SettingsError if the address cannot be had. Port 0 takes any free one, see `port`."""
+        pages = {
+            "/metrics": lambda: (200, CONTENT_TYPE_LATEST, generate_latest(registry)),
+            "/livez": lambda: _probe(why_not_live()),
+            "/readyz": lambda: _probe(why_not_ready()),
+        }
+        self._server = _bind(address, pages)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), name="health", daemon=True)
+
+    @property
+    def port(self) -> int:
+        return int(self._server.server_address[1])
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+Page = tuple[int, str, bytes]
+Pages = dict[str, Callable[[], Page]]
+
+
+def _probe(reasons: list[str]) -> Page:
+    body = {"status": "no" if reasons else "ok", "reasons": reasons}
+    return 503 if reasons else 200, "application/json", json.dumps(body).encode() + b"\n"
+
+
+class _Server(ThreadingTCPServer):
+    # Not http.server's: that one asks DNS for the host's name while it binds.
+    daemon_threads = True
+    allow_reuse_address = True
+    pages: Pages
+
+
+class _Server6(_Server):
+    address_family = socket.AF_INET6
+
+
+class _Handler(BaseHTTPRequestHandler):
+    timeout = 5  # a client that says nothing does not keep its thread
+    server: _Server
+
+    def do_GET(self) -> None:
+        page = self.server.pages.get(self.path.partition("?")[0])
+        found = f"try {', '.join(self.server.pages)}\n".encode()
+        status, content_type, body = page() if page else (404, "text/plain", found)
+        self.send_response(status)
+        self.send_header("Content-Type", content_type)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Probes come every few seconds; they are not news."""
+
+
+def _bind(address: tuple[str, int], pages: Pages) -> _Server:
+    host, port = address
+    try:
+        server = (_Server6 if ":" in host else _Server)(address, _Handler)
+    except OSError as error:
+        where = "RISKSTREAM_HEALTH_HOST, RISKSTREAM_HEALTH_PORT"
+        problem = f"{where}: cannot listen on {host}:{port}: {error.strerror}. Port 0 takes any free one."
+        raise SettingsError([problem]) from None
+    server.pages = pages
+    return server

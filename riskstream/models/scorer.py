@@ -1,0 +1,90 @@
+"""The score stage: feature rows in, calibrated probabilities of risk out. The only module that knows ONNX Runtime."""
+
+from typing import NoReturn
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from riskstream.models.bundle import MODEL, SMOKE, Bundle, BundleError
+
+# Rounding differs between processors and runtime releases by some 1e-7 (sums of hundreds of float32 leaves). A wrong model,
+# a swapped column or another treatment of missing values differs by far more than this.
+SMOKE_TOLERANCE = 1e-6
+
+
+class NonFiniteScore(Exception):
+    """The model gave something that is not a probability for these rows of the batch."""
+
+    def __init__(self, rows: NDArray[np.int64]) -> None:
+        super().__init__(f"the model gave no probability in [0, 1] for {len(rows)} row(s), first {rows[0]}")
+        self.rows = rows
+
+
+class Scorer:
+    """Scores batches with one bundle. Raises BundleError at construction unless the bundle's smoke cases come out right.
+
+    A row's score has the same bits in every batch: one thread, and nothing that looks across rows.
+    """
+
+    def __init__(self, bundle: Bundle) -> None:
+        self.label = bundle.label
+        self._width = len(bundle.manifest.features)
+        self._input = bundle.manifest.input
+        self._output = bundle.manifest.output
+        self._calibration = bundle.manifest.calibration
+        self._session = _session(bundle)
+        self._check_signature()
+        rows = np.array(bundle.smoke.rows, dtype=np.float64)  # None becomes NaN
+        self._verify_smoke(rows.astype(np.float32), np.array(bundle.smoke.expected))
+
+    def __call__(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
+        """One probability per row; NaN in a row is a missing value. Raises NonFiniteScore naming the rows that have none."""
+        if features.dtype != np.float32 or features.ndim != 2 or features.shape[1] != self._width:
+            raise ValueError(f"want float32 [n, {self._width}], not {features.dtype} {features.shape}")
+        if not len(features):
+            return np.empty(0)
+        raw = self._session.run([self._output.tensor], {self._input: features})[0]
+        probability = raw.reshape(len(features), -1)[:, self._output.column].astype(np.float64)
+        inside = (probability >= 0.0) & (probability <= 1.0)  # false for NaN
+        if not inside.all():
+            raise NonFiniteScore(np.flatnonzero(~inside))
+        return self._calibration.apply(probability)
+
+    def _check_signature(self) -> None:
+        seen = [(one.name, one.type, one.shape[-1]) for one in self._session.get_inputs()]
+        if seen != [(self._input, "tensor(float)", self._width)]:
+            self._refuse(MODEL, f"want one float32 input {self._input} [n, {self._width}], not {seen}")
+        outputs = [output.name for output in self._session.get_outputs()]
+        if self._output.tensor not in outputs:
+            self._refuse(MODEL, f"no output {self._output.tensor}, only {outputs}")
+
+    def _verify_smoke(self, rows: NDArray[np.float32], expected: NDArray[np.float64]) -> None:
+        try:
+            seen = self(rows)
+            alone = np.concatenate([self(row[np.newaxis]) for row in rows])
+        except NonFiniteScore as error:
+            self._refuse(SMOKE, f"case {error.rows[0]}: {error}")
+        wrong = np.flatnonzero(~(np.abs(seen - expected) <= SMOKE_TOLERANCE))
+        if len(wrong):
+            case = wrong[0]
+            what = f"expected {expected[case]:.9f}, seen {seen[case]:.9f} ({len(wrong)} of {len(rows)} cases differ)"
+            self._refuse(SMOKE, f"case {case}: {what}; model and manifest do not belong together: train a new bundle")
+        if (differs := np.flatnonzero(seen != alone)).size:
+            self._refuse(MODEL, f"smoke case {differs[0]} scores differently alone than in a batch: use another model")
+
+    def _refuse(self, file: str, why: str) -> NoReturn:
+        raise BundleError(f"bundle {self.label}: {file}: {why}")
+
+
+def _session(bundle: Bundle) -> ort.InferenceSession:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1  # with more, small batches differ in the last bits
+    options.inter_op_num_threads = 1
+    options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # an idle worker must idle
+    options.log_severity_level = 3  # errors only; ours are raised
+    try:
+        return ort.InferenceSession(bundle.model, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # the runtime's own exceptions share no base class
+        raise BundleError(f"bundle {bundle.label}: {MODEL}: ONNX Runtime cannot load it: {error}") from error

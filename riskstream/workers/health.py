@@ -1,4 +1,4 @@
-"""Health: `/metrics`, `/livez` and `/readyz` from a thread of its own, which never waits for the loop nor makes it wait."""
+"""Health: `/metrics`, `/livez` and `/readyz` from a thread of its own that never makes the loop wait."""
 
 import json
 import socket

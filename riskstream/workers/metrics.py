@@ -57,7 +57,8 @@ class ArrayHistogram(Collector):
     def __init__(
         self, name: str, help: str, labels: list[str], buckets: tuple[float, ...], registry: CollectorRegistry
     ) -> None:
-        assert not labels, f"{name}: an ArrayHistogram has no labels"
+        if labels:
+            raise ValueError(f"{name}: an ArrayHistogram has no labels")
         self._name, self._help = name, help
         self._bounds = np.array([*buckets, np.inf])
         self._counts = np.zeros(len(self._bounds), np.int64)
@@ -80,7 +81,7 @@ class ArrayHistogram(Collector):
 
 @dataclass(frozen=True)
 class Row:
-    """What the table says of a metric besides its name and kind. `known` label values are there from the start, at 0."""
+    """What the table says of a metric besides its name and kind. `known` label values start at 0."""
 
     help: str
     label: str | None = None

@@ -1,8 +1,8 @@
 """Settings: one frozen value, read once at start; invalid means a clear message and exit code 2.
 
-Every field is `RISKSTREAM_<NAME>` in the environment, or `RISKSTREAM_<NAME>_FILE` with the path of a file that holds the
-value, or a file `<name>` in the directory `RISKSTREAM_SECRETS_DIR`. A new setting is one field here: its description is the
-README's table row (tested), its bounds are the error message.
+Every field is `RISKSTREAM_<NAME>` in the environment, or `RISKSTREAM_<NAME>_FILE` with the path of a file that holds
+the value, or a file `<name>` in the directory `RISKSTREAM_SECRETS_DIR`. A new setting is one field here: its
+description is the README's table row (tested), its bounds are the error message.
 """
 
 import socket
@@ -40,7 +40,7 @@ class KafkaSettings(BaseModel):
     group: Name = Field("riskstream-scoring", description="consumer group of the scoring workers")
     slot: Name = Field(
         default_factory=lambda: socket.gethostname()[:128] or "slot-0",
-        description="stable name of this replica; transactional ids derive from it, so no two live workers may share one",
+        description="stable name of this replica, for transactional ids: no two live workers may share one",
         json_schema_extra={"default_text": "the host's name"},
     )
     group_protocol: Literal["classic", "consumer"] = Field(
@@ -147,7 +147,7 @@ class HistorySettings(BaseModel):
     redis_give_up_ms: int = _millis(3_000, "Redis counts as down after failing for this long", 100, 3_600_000)
     on_redis_down: Literal["degrade", "halt"] = Field(
         "degrade",
-        description="`degrade`: score on without what Redis knows and say so in each score; `halt`: stop with exit code 75",
+        description="`degrade`: score on without what Redis knows, and each score says so; `halt`: end with exit code 75",
     )
     history_namespace: Name = Field(
         default_factory=lambda values: values.get("group", "riskstream-scoring"),
@@ -159,7 +159,7 @@ class HistorySettings(BaseModel):
     )
     log_is_complete: bool = Field(
         False,
-        description="the input topic holds every event since the business began, so a history read from offset 0 is complete",
+        description="the input topic holds every event there ever was, so a history read from offset 0 is complete",
     )
     write_behind_ms: int = _millis(50, "committed facts wait at most this long before they go to Redis", 0, 60_000)
     write_behind_facts: int = Field(2_048, ge=1, le=1_000_000, description="... or until so many of them wait")
@@ -244,7 +244,7 @@ class Settings(
 
 
 def load_settings(**given: Any) -> Settings:
-    """Read the settings from `given` (they win), the environment and files. Raises SettingsError that names every problem."""
+    """Read the settings from `given` (they win), the environment and files. SettingsError names every problem."""
     misspelt = misspelled(Settings)
     try:
         settings = Settings(**given)

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, SecretStr
@@ -19,18 +20,18 @@ def markdown_table() -> str:
     return "\n".join(line for section in SECTIONS for line in _section(section))
 
 
-def effective_table(settings: Settings, given: dict[str, Any]) -> Table:
+def effective_table(settings: Settings) -> Table:
     """What holds, and where it came from. Secrets are masked."""
     table = Table("setting", "value", "from", title="Effective settings", title_justify="left")
     for section in SECTIONS:
         table.add_section()
         for name, field in section.model_fields.items():
-            table.add_row(variable(name), shown(field, getattr(settings, name)), origin(name, given))
+            table.add_row(variable(name), shown(field, getattr(settings, name)), origin(name))
     return table
 
 
 def shown(field: FieldInfo, value: Any) -> str:
-    """A value as it may be shown: of an address only the password is masked, of passed-through keys what sounds secret."""
+    """A value as it may be shown: passwords are masked, also in addresses and passed-through keys."""
     if value is None or value == {}:
         return ""
     if isinstance(value, SecretStr):
@@ -83,7 +84,5 @@ def with_table(text: str) -> str:
 
 
 if __name__ == "__main__":
-    with open(sys.argv[1], encoding="utf-8") as readme:
-        renewed = with_table(readme.read())
-    with open(sys.argv[1], "w", encoding="utf-8") as readme:
-        readme.write(renewed)
+    readme = Path(sys.argv[1])
+    readme.write_text(with_table(readme.read_text(encoding="utf-8")), encoding="utf-8")

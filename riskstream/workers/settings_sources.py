@@ -57,10 +57,8 @@ def _read(path: Path, name: str) -> str:
         raise SettingsError([f"{variable(name)}_FILE: cannot read {path}: {reason}"]) from None
 
 
-def origin(name: str, given: dict[str, Any]) -> str:
+def origin(name: str) -> str:
     """Where a setting's value comes from, in words."""
-    if name in given:
-        return "command line"
     if os.environ.get(variable(name)):
         return variable(name)
     path = value_file(name)

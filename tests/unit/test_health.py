@@ -1,6 +1,7 @@
 """The probes say what is, and why not."""
 
 import json
+import socket
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -93,12 +94,10 @@ def test_a_query_does_not_hide_the_page(server: HealthServer) -> None:
 
 
 def test_a_taken_port_is_a_settings_error(server: HealthServer) -> None:
-    with pytest.raises(SettingsError, match="RISKSTREAM_HEALTH_PORT: cannot listen on 127.0.0.1"):
+    with pytest.raises(SettingsError, match="RISKSTREAM_HEALTH_PORT: cannot listen on"):
         HealthServer(("127.0.0.1", server.port), CollectorRegistry(), list, list)
 
 
 def test_probes_in_a_row_are_served_while_one_client_says_nothing(server: HealthServer) -> None:
-    import socket
-
     with socket.create_connection(("127.0.0.1", server.port)):
         assert get(server, "/livez")[0] == 200

@@ -1,5 +1,6 @@
 """Settings come from variables and files, and say what is wrong with them."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,6 @@ from riskstream.workers.settings_sources import SettingsError, origin, unknown_v
 
 @pytest.fixture(autouse=True)
 def empty_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    import os
-
     for name in [name for name in os.environ if name.startswith("RISKSTREAM_")]:
         monkeypatch.delenv(name)
 
@@ -62,7 +61,7 @@ def test_a_secret_comes_from_the_file_that_a_variable_names(monkeypatch: pytest.
     assert settings.sasl_password is not None
     assert settings.sasl_password.get_secret_value() == "hunter2"
     assert "hunter2" not in repr(settings)
-    assert origin("sasl_password", {}) == f"file {path}"
+    assert origin("sasl_password") == f"file {path}"
 
 
 def test_a_missing_secret_file_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -178,4 +177,4 @@ def test_passed_through_secrets_are_masked() -> None:
 
 
 def test_the_effective_settings_have_a_row_each() -> None:
-    assert effective_table(load_settings(), {}).row_count == len(Settings.model_fields)
+    assert effective_table(load_settings()).row_count == len(Settings.model_fields)

@@ -1,0 +1,76 @@
+"""The three topics a worker needs: what they should be like, making them, and saying where existing ones differ."""
+
+from dataclasses import dataclass
+
+from riskstream.workers.errors import Unavailable
+from riskstream.workers.kafka.admin import Topic, create_topics, describe_topics
+from riskstream.workers.settings import Settings
+
+DAY_MS = 86_400_000
+PARTITIONS = 12
+BROKER_DEFAULT = -1
+HEADROOM = 65_536
+"""Bytes by which a dead letter may be larger than its original: the headers that say why."""
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What was asked for. `partitions` None: as many as the input topic has. `replication` -1: the broker's default."""
+
+    partitions: int | None = None
+    replication: int = BROKER_DEFAULT
+    input_retention_days: int = 31
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one topic: `state` is created, exists or differs; `note` says what differs."""
+
+    topic: str
+    partitions: int
+    state: str
+    note: str = ""
+
+
+def ensure_topics(settings: Settings, wish: Wish) -> list[Outcome]:
+    """Make the topics that are missing and look at the others; these are never changed. Raises Unavailable.
+
+    All three have one number of partitions: a score goes to the partition that its event came from, and adding
+    partitions would cut users off from their histories.
+    """
+    found = describe_topics(settings, settings.topics)
+    source = found.get(settings.input_topic)
+    partitions = wish.partitions or (source.partitions if source else PARTITIONS)
+    for name in settings.topics:
+        if name not in found:
+            create_topics(settings, {name: partitions}, wish.replication, _config(settings, wish, name, source))
+    made = describe_topics(settings, settings.topics)
+    missing = [name for name in settings.topics if name not in made]
+    if missing:
+        raise Unavailable(f"topics were created but the broker does not show them yet: {', '.join(missing)}")
+    return [_outcome(made[name], partitions, name in found, made[settings.input_topic], settings) for name in made]
+
+
+def _config(settings: Settings, wish: Wish, name: str, source: Topic | None) -> dict[str, str]:
+    config = {}
+    if wish.replication >= 3:
+        config["min.insync.replicas"] = "2"  # an acknowledged score survives the loss of a broker
+    if name == settings.input_topic:
+        # Histories are rebuilt from the input after a loss of Redis, so it should reach back over their horizon.
+        config["retention.ms"] = str(wish.input_retention_days * DAY_MS)
+    if name == settings.dead_letter_topic:
+        config["max.message.bytes"] = str((source.max_message_bytes if source else 1_048_588) + HEADROOM)
+    return config
+
+
+def _outcome(topic: Topic, partitions: int, existed: bool, source: Topic, settings: Settings) -> Outcome:
+    notes = []
+    if topic.partitions != partitions:
+        notes.append(f"has {topic.partitions} partitions, not {partitions}")
+    if topic.name == settings.dead_letter_topic and topic.max_message_bytes <= source.max_message_bytes:
+        notes.append(
+            f"max.message.bytes is {topic.max_message_bytes}: the largest input records ({source.max_message_bytes}) "
+            "do not fit with the headers that say why"
+        )
+    state = "differs" if notes else "exists" if existed else "created"
+    return Outcome(topic.name, topic.partitions, state, "; ".join(notes))

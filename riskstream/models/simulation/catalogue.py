@@ -87,7 +87,8 @@ class Picker:
         low, high = self._bounds[groups], self._bounds[groups + 1]
         spot = low + rng.random(len(groups)) * (high - low)
         found = np.searchsorted(self._cumulative, spot, side="right")
-        return self._members[np.minimum(found, len(self._members) - 1)]
+        picked: Ints = self._members[np.minimum(found, len(self._members) - 1)]
+        return picked
 
 
 @dataclass(frozen=True)
@@ -114,8 +115,8 @@ class Merchants:
 
 def weights(values: list[float]) -> Floats:
     """Normalised to one."""
-    array = np.array(values, dtype=np.float64)
-    return array / array.sum()
+    array: Floats = np.array(values) / sum(values)
+    return array
 
 
 def make_merchants(rng: np.random.Generator, count: int) -> Merchants:

@@ -1,4 +1,4 @@
-"""What to simulate, and the streams of chance: one per part, so that a change in one part leaves the others as they were."""
+"""What to simulate, and the streams of chance: one per part, so a change in one leaves the others as they were."""
 
 from dataclasses import dataclass
 

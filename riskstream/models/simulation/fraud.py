@@ -11,10 +11,16 @@ import numpy as np
 
 from riskstream.models.simulation.catalogue import CATEGORIES, PLACES, Floats, Ints, Picker, weights
 from riskstream.models.simulation.config import DAY_MS, HOUR_MS, MINUTE_MS
-from riskstream.models.simulation.honest import amounts, daily_times, fill_devices, fill_entries, strangers, usual_channels
-from riskstream.models.simulation.world import (
-    APP, CONTACTLESS, FAVOURITES, MOTO, NONE, POS, SWIPE, TRAFFIC, WEB, Traffic, World,
-)  # fmt: skip
+from riskstream.models.simulation.honest import (
+    amounts,
+    daily_times,
+    fill_devices,
+    fill_entries,
+    strangers,
+    usual_channels,
+)
+from riskstream.models.simulation.traffic import NONE, TRAFFIC, Channel, Entry, Traffic
+from riskstream.models.simulation.world import FAVOURITES, World
 
 CAREFUL_SHARE = 0.4
 APPEAL = np.array([category.appeal for category in CATEGORIES])
@@ -40,8 +46,8 @@ def stolen_card(world: World, rng: np.random.Generator, honest: Traffic, count: 
     rows["amount"] = amounts(world, rng, rows, _excess(rng, episodes, 0.9))
     rows["channel"] = usual_channels(world, rng, rows)
     fill_entries(rng, rows)
-    at_till = rows["channel"] == POS
-    rows["entry"][at_till] = rng.choice([SWIPE, CONTACTLESS], at_till.sum(), p=[0.3, 0.7])
+    at_till = rows["channel"] == Channel.POS
+    rows["entry"][at_till] = rng.choice([Entry.SWIPE, Entry.CONTACTLESS], at_till.sum(), p=[0.3, 0.7])
     _offender_device(world, rng, rows, episodes)
     return rows
 
@@ -56,7 +62,7 @@ def compromised_merchant(world: World, rng: np.random.Generator, honest: Traffic
     rows = _rows(episodes, _within(world, rng, episodes, 6 * DAY_MS))
     rows["merchant"] = _coveted(world)[1].pick(rng, np.zeros(count, np.int64))
     rows["amount"] = amounts(world, rng, rows, _excess(rng, episodes, 0.6))
-    rows["channel"] = rng.choice([WEB, APP, MOTO], count, p=[0.65, 0.2, 0.15])
+    rows["channel"] = rng.choice([Channel.WEB, Channel.APP, Channel.MOTO], count, p=[0.65, 0.2, 0.15])
     fill_entries(rng, rows)
     _offender_device(world, rng, rows, episodes)
     return rows
@@ -71,7 +77,7 @@ def account_takeover(world: World, rng: np.random.Generator, honest: Traffic, co
     has_stored = world.merchants.online[stored] & (rng.random(count) < 0.5)
     rows["merchant"] = np.where(has_stored, stored, coveted)
     rows["amount"] = amounts(world, rng, rows, _excess(rng, episodes, 1.1))
-    rows["channel"] = np.where(rng.random(count) < 0.5, APP, WEB)
+    rows["channel"] = np.where(rng.random(count) < 0.5, Channel.APP, Channel.WEB)
     fill_entries(rng, rows)
     _offender_device(world, rng, rows, episodes)
     return rows
@@ -85,7 +91,7 @@ def card_testing(world: World, rng: np.random.Generator, honest: Traffic, count:
     rows["merchant"] = sites.pick(rng, np.zeros(count, np.int64))[episodes.number]
     rate = np.array([place.rate for place in PLACES])[world.customers.home[episodes.victim]]
     rows["amount"] = np.maximum(1, rng.lognormal(np.log(200 * rate), 0.6, count)).astype(np.int64)
-    rows["channel"] = WEB
+    rows["channel"] = Channel.WEB
     fill_entries(rng, rows)
     _offender_device(world, rng, rows, episodes)
     return rows
@@ -161,7 +167,8 @@ def _rows(episodes: Episodes, time: Ints) -> Traffic:
 def _within(world: World, rng: np.random.Generator, episodes: Episodes, length: int) -> Ints:
     """A time for each event within `length` of its episode's begin; the log's end cuts it short."""
     time = episodes.begin + rng.integers(0, length, len(episodes.begin))
-    return np.minimum(time, world.config.end_ms - 1)
+    cut: Ints = np.minimum(time, world.config.end_ms - 1)
+    return cut
 
 
 def _excess(rng: np.random.Generator, episodes: Episodes, mean: float) -> Floats:
@@ -172,7 +179,7 @@ def _excess(rng: np.random.Generator, episodes: Episodes, mean: float) -> Floats
 def _offender_device(world: World, rng: np.random.Generator, rows: Traffic, episodes: Episodes) -> None:
     """The offender's device and address on the net: one device per episode, no customer has it; some hide it."""
     fill_devices(world, rng, rows)
-    on_the_net = (rows["channel"] == WEB) | (rows["channel"] == APP)
+    on_the_net = (rows["channel"] == Channel.WEB) | (rows["channel"] == Channel.APP)
     strange = strangers(world, rng, len(rows))[episodes.number]
     shows = rng.random(len(rows))[episodes.number] < 0.8
     rows["device"] = np.where(on_the_net & shows, strange, NONE)

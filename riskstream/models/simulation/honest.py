@@ -1,13 +1,11 @@
-"""Honest traffic: habits, and the honest surprises that look like fraud (journeys, big purchases, bursts, new phones)."""
+"""Honest traffic: habits, and honest surprises that look like fraud (journeys, big purchases, bursts, new phones)."""
 
 import numpy as np
 
 from riskstream.models.simulation.catalogue import CASH, PLACES, Floats, Ints
 from riskstream.models.simulation.config import DAY_MS, HOUR_MS, MINUTE_MS
-from riskstream.models.simulation.world import (
-    APP, ATM, CHIP, CONTACTLESS, ECOMMERCE, FAVOURITES, MANUAL, MOTO, NONE, POS, RECURRING, SWIPE, TRAFFIC, WEB,
-    Traffic, World,
-)  # fmt: skip
+from riskstream.models.simulation.traffic import NONE, TRAFFIC, Channel, Entry, Traffic
+from riskstream.models.simulation.world import FAVOURITES, World
 
 FAVOURITE_SHARE = 0.75
 BURST_SHARE = 0.07
@@ -43,7 +41,8 @@ def daily_times(world: World, rng: np.random.Generator, user: Ints) -> Ints:
     hour = np.where(rng.random(size) < 0.7, usual, rng.uniform(6.5, 23.5, size))
     utc = (hour - UTC_HOURS[customers.home[user]]) % 24
     time = day - day % DAY_MS + (utc * HOUR_MS).astype(np.int64)
-    return config.start_ms + (time - config.start_ms) % config.span_ms
+    folded: Ints = config.start_ms + (time - config.start_ms) % config.span_ms
+    return folded
 
 
 def _merchants(world: World, rng: np.random.Generator, user: Ints, time: Ints) -> Ints:
@@ -80,26 +79,28 @@ def amounts(world: World, rng: np.random.Generator, rows: Traffic, extra: Floats
     merchants, user, merchant = world.merchants, rows["user"], rows["merchant"]
     noise = rng.normal(0, 1, len(rows)) * merchants.spread[merchant]
     log = merchants.log_price[merchant] + world.customers.level[user] + noise + extra
-    return np.maximum(1, np.exp(np.minimum(log, 24.0))).astype(np.int64)
+    minor_units: Ints = np.maximum(1, np.exp(np.minimum(log, 24.0))).astype(np.int64)
+    return minor_units
 
 
 def usual_channels(world: World, rng: np.random.Generator, rows: Traffic) -> Ints:
     """The channel that fits the merchant and the customer."""
     merchants, merchant, size = world.merchants, rows["merchant"], len(rows)
     by_phone = rng.random(size) < 0.015
-    net = np.where(rng.random(size) < world.customers.app[rows["user"]], APP, WEB)
-    net = np.where(by_phone, MOTO, net)
-    counter = np.where(merchants.category[merchant] == CASH, ATM, POS)
+    net = np.where(rng.random(size) < world.customers.app[rows["user"]], Channel.APP, Channel.WEB)
+    net = np.where(by_phone, Channel.MOTO, net)
+    counter = np.where(merchants.category[merchant] == CASH, Channel.ATM, Channel.POS)
     return np.where(merchants.online[merchant], net, counter)
 
 
 def fill_entries(rng: np.random.Generator, rows: Traffic) -> None:
     """Entry mode and card presence by channel: they never contradict each other."""
     channel, size = rows["channel"], len(rows)
-    till = rng.choice([CHIP, CONTACTLESS, SWIPE], size, p=[0.33, 0.63, 0.04])
-    stored = np.where(rng.random(size) < 0.12, RECURRING, ECOMMERCE)
-    rows["entry"] = np.select([channel == POS, channel == ATM, channel == MOTO], [till, CHIP, MANUAL], stored)
-    rows["present"] = (channel == POS) | (channel == ATM)
+    till = rng.choice([Entry.CHIP, Entry.CONTACTLESS, Entry.SWIPE], size, p=[0.33, 0.63, 0.04])
+    stored = np.where(rng.random(size) < 0.12, Entry.RECURRING, Entry.ECOMMERCE)
+    at = [channel == Channel.POS, channel == Channel.ATM, channel == Channel.MOTO]
+    rows["entry"] = np.select(at, [till, Entry.CHIP, Entry.MANUAL], stored)
+    rows["present"] = (channel == Channel.POS) | (channel == Channel.ATM)
 
 
 def fill_devices(world: World, rng: np.random.Generator, rows: Traffic) -> None:
@@ -108,8 +109,8 @@ def fill_devices(world: World, rng: np.random.Generator, rows: Traffic) -> None:
     Some shops learn no device, some devices are borrowed or wiped and look new, some addresses are a tunnel's end.
     """
     user, time, channel, size = rows["user"], rows["time"], rows["channel"], len(rows)
-    on_the_net = (channel == WEB) | (channel == APP)
-    wallet = (rows["entry"] == CONTACTLESS) & (rng.random(size) < 0.3)
+    on_the_net = (channel == Channel.WEB) | (channel == Channel.APP)
+    wallet = (rows["entry"] == Entry.CONTACTLESS) & (rng.random(size) < 0.3)
     shown = wallet | (on_the_net & (rng.random(size) > UNSHOWN_SHARE))
     looks_new = on_the_net & (rng.random(size) < WIPED_SHARE)
     device = np.where(looks_new, strangers(world, rng, size), world.customers.device_at(rng, user, time))

@@ -10,7 +10,8 @@ from riskstream.models.simulation.config import HOUR_MS, MINUTE_MS, SimulationCo
 from riskstream.models.simulation.fraud import FRAUD_KINDS, fraud_traffic
 from riskstream.models.simulation.honest import honest_traffic
 from riskstream.models.simulation.profiles import make_profiles, user_id
-from riskstream.models.simulation.world import NONE, Traffic, World, make_world
+from riskstream.models.simulation.traffic import NONE, Traffic
+from riskstream.models.simulation.world import World, make_world
 from riskstream.schemas.payment import CHANNELS, ENTRY_MODES, Payment, PaymentProfile
 
 
@@ -25,7 +26,7 @@ class SimulatedLog:
 
 
 def simulate(config: SimulationConfig) -> SimulatedLog:
-    """The whole log of `config`, the same for the same config on every machine."""
+    """The whole log of `config`, the same for the same config."""
     world = make_world(config)
     repeats = int(config.events * config.repeat_share)
     originals = config.events - repeats

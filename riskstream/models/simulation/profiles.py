@@ -10,6 +10,7 @@ from riskstream.schemas.payment import PaymentProfile
 MISSING_SHARE = 0.06
 STALE_SHARE = 0.02
 GAP_SHARE = 0.04  # of each field
+OLDEST_ACCOUNT_MS = 1_000_000_000_000  # 2001
 TYPICAL_LOG = float(np.dot(weights([c.popularity for c in CATEGORIES]), np.log([c.median for c in CATEGORIES])))
 
 
@@ -18,15 +19,18 @@ def user_id(user: int) -> str:
 
 
 def make_profiles(world: World) -> dict[str, PaymentProfile]:
-    """Computed shortly before the log begins, so that no profile knows of the log's events; the stale ones a year before."""
+    """Computed within the log's last six hours, so that none is too old for any event; the stale ones 400 days before.
+
+    They tell of habits alone: nothing in them was taken from the log's events, so they give away none to come.
+    """
     config, customers = world.config, world.customers
     rng, users = config.chance("profiles"), config.users
     age = np.where(rng.random(users) < STALE_SHARE, 400 * DAY_MS, 0) + rng.integers(0, 6 * HOUR_MS, users)
-    computed_at = config.start_ms - age
-    opened_at = computed_at - (rng.gamma(1.6, 600, users) * DAY_MS).astype(np.int64)
+    computed_at = config.end_ms - age
+    opened_at = config.start_ms - DAY_MS - (rng.gamma(1.6, 600, users) * DAY_MS).astype(np.int64)
     typical = np.exp(TYPICAL_LOG + customers.level + rng.normal(0, 0.2, users)).astype(np.int64)
     columns = {
-        "account_created_at": np.maximum(opened_at, 1_000_000_000_000).tolist(),
+        "account_created_at": np.maximum(opened_at, OLDEST_ACCOUNT_MS).tolist(),
         "home_country": [PLACES[home].code for home in customers.home.tolist()],
         "kyc_level": rng.choice(4, users, p=[0.05, 0.2, 0.5, 0.25]).tolist(),
         "typical_amount": typical.tolist(),

@@ -3,28 +3,13 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from riskstream.models.simulation.catalogue import PLACES, Floats, Ints, Merchants, Picker, make_merchants, weights
 from riskstream.models.simulation.config import DAY_MS, SimulationConfig
-from riskstream.schemas.payment import CHANNELS, ENTRY_MODES
 
 FAVOURITES = 14
 DEVICES = 3  # at most, beside the new phone that some buy
 NEVER = np.iinfo(np.int64).max
-NONE = -1  # an absent device, place or flag
-
-# The traffic before it becomes payments: positions in the world's arrays, one row per event.
-TRAFFIC = np.dtype([
-    ("user", "i4"), ("time", "i8"), ("merchant", "i4"), ("amount", "i8"), ("channel", "i1"), ("entry", "i1"),
-    ("present", "i1"), ("device", "i4"), ("ip", "i1"), ("kind", "i1"),
-])  # fmt: skip
-Traffic = NDArray[np.void]
-
-WEB, APP, POS, ATM, MOTO = (CHANNELS.index(name) for name in ("web", "app", "pos", "atm", "moto"))
-CHIP, CONTACTLESS, SWIPE, MANUAL, ECOMMERCE, RECURRING = (
-    ENTRY_MODES.index(name) for name in ("chip", "contactless", "swipe", "manual", "ecommerce", "recurring")
-)
 
 
 @dataclass(frozen=True)

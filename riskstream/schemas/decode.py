@@ -109,20 +109,38 @@ class Decoder:
         max_future_ms: int = MAX_FUTURE_MS,
         max_age_ms: int | None = None,
     ) -> None:
+        from riskstream.schemas.scan import Scan  # here, so that validate_event need not wait for the compiler
+
         self._rules = Rules(event, max_bytes, max_future_ms, max_age_ms)
+        self._scan = Scan(self._rules.texts)
 
     def __call__(self, records: Records) -> Decoded:
         """Every index of `records` ends up in exactly one of rows and rejections. Never raises, whatever the bytes."""
+        rules, parse = self._rules, self._rules.parse
+        values = [b"" if value is None or len(value) > rules.max_bytes else value for value in records.values]
         rows: list[int] = []
         events: list[Any] = []
         rejections: dict[int, Rejection] = {}
-        for row, (key, value, timestamp) in enumerate(zip(*records, strict=True)):
-            outcome = self._rules.judge(key, value, timestamp)
-            if isinstance(outcome, Rejection):
-                rejections[row] = outcome
-            else:
-                rows.append(row)
-                events.append(outcome)
+        columns = zip(records.keys, values, records.timestamps, self._scan(values), strict=True)
+        for row, (key, value, timestamp, flag) in enumerate(columns):
+            try:
+                if flag == exact.NOT_ASCII:
+                    value.decode()  # msgspec does not look into unknown fields
+                event = None if flag == exact.SUSPECT else parse(value)
+            except REFUSALS:
+                event = None
+            if (
+                event is None
+                or event.user_id.encode() != key
+                or event.event_time - timestamp > rules.max_future_ms
+                or timestamp - event.event_time > rules.max_age_ms
+            ):
+                event = rules.judge(key, records.values[row], timestamp)
+                if isinstance(event, Rejection):
+                    rejections[row] = event
+                    continue
+            rows.append(row)
+            events.append(event)
         return Decoded(np.array(rows, np.int64), events, rejections)
 
 

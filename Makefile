@@ -2,11 +2,15 @@
 SHELL := /bin/bash -euo pipefail
 .DEFAULT_GOAL := help
 
-PYTHON ?= $(firstword $(foreach p,python3.13 python3.12 python3.11 python3 python,$(shell command -v $(p) 2>/dev/null)))
+PYTHON ?= $(firstword $(foreach p,python3.11 python3.12 python3.13 python3 python,$(shell command -v $(p) 2>/dev/null)))
 BIN := .venv/bin
 READY := .venv/.ready
 STACK := $(BIN)/python -m riskstream.deploy.stack
-COMPILE := $(BIN)/uv pip compile --quiet --generate-hashes --python-version 3.11 --no-header --no-emit-index-url --no-emit-find-links
+COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header --no-emit-index-url --no-emit-find-links
+PIP_FLAGS := --disable-pip-version-check --no-input --progress-bar off
+# pip's own words are a page; a person wants to know how far it is.
+SHOW_FETCHES = awk -v all="$$(grep -c '==' requirements.lock)" \
+	'/^Collecting/ { printf "\r  package %d of %d", ++n, all; fflush() } /^Installing/ { print ", unpacking"; fflush() }'
 
 .PHONY: help env demo test test-unit check format up down lock clean
 
@@ -55,7 +59,7 @@ $(READY): requirements.lock
 	@$(PYTHON) -c 'import sys; v = sys.version_info; (3, 11) <= v < (3, 14) or sys.exit(f"error: Python 3.11 to 3.13 is needed, {sys.executable} is {v[0]}.{v[1]}. Try: make PYTHON=python3.11")'
 	@echo "Making the environment in .venv with $$($(PYTHON) --version): about two minutes the first time."
 	@[ -x $(BIN)/pip ] || $(PYTHON) -m venv --clear .venv
-	@$(BIN)/python -m pip install --disable-pip-version-check --no-input --progress-bar on --quiet --require-hashes -r requirements.lock
-	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation -e .
+	@$(BIN)/python -m pip install $(PIP_FLAGS) --require-hashes -r requirements.lock | $(SHOW_FETCHES)
+	@$(BIN)/python -m pip install $(PIP_FLAGS) --quiet --no-deps --no-build-isolation -e .
 	@$(STACK) fetch
 	@touch $(READY)

@@ -56,7 +56,8 @@ def locked_jars() -> Iterator[Jar]:
     for line in LOCK.read_text().splitlines():
         if line and not line.startswith("#"):
             coordinates, sha256 = line.split()
-            yield Jar(*coordinates.split(":"), sha256)
+            group, artifact, version = coordinates.split(":")
+            yield Jar(group, artifact, version, sha256)
 
 
 def fetch(jars: list[Jar], cache: Path) -> None:
@@ -74,8 +75,8 @@ def _fetch_one(jar: Jar, partial: Path, cache: Path) -> None:
     from jgo.maven import MavenContext  # noqa: PLC0415 - a third of a second, and only the first fetch needs it
 
     try:
-        component = MavenContext(repo_cache=partial, timeout=60).project(jar.group, jar.artifact).at_version(jar.version)
-        file = component.artifact().resolve()
+        project = MavenContext(repo_cache=partial, timeout=60).project(jar.group, jar.artifact)
+        file = project.at_version(jar.version).artifact().resolve()
     except Exception as error:
         raise StackError(
             f"could not fetch {jar.file_name} from Maven Central: {error}. Check the network (and HTTPS_PROXY) and try "

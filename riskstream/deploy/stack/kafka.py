@@ -48,6 +48,9 @@ SETTINGS = {
     "group.consumer.min.heartbeat.interval.ms": "500",
     "group.consumer.heartbeat.interval.ms": "1500",
     "transaction.abort.timed.out.transaction.cleanup.interval.ms": "1000",
+    # After a kill -9 the broker may register again when its former self is given up, 9 s by default.
+    "broker.session.timeout.ms": "4000",
+    "broker.heartbeat.interval.ms": "500",
     # Two cores and little memory.
     "num.network.threads": "2",
     "num.io.threads": "4",
@@ -61,6 +64,7 @@ class Broker(Server):
     """A single Kafka broker. Topics, offsets and transactions survive a restart, an orderly or a violent one."""
 
     name = "kafka"
+    program = "java"
     stop_timeout = 30.0
 
     def __init__(self, data_dir: Path, *, daemon: bool = False, heap_mib: int = 512) -> None:
@@ -105,7 +109,8 @@ class Broker(Server):
 
     def _format(self, java: list[str], properties: Path) -> None:
         cluster = "riskstream-local-stack"
-        command = [*java, "kafka.tools.StorageTool", "format", "--standalone", "-t", cluster, "-c", str(properties)]
+        quick = [*java, "-XX:TieredStopAtLevel=1"]  # a second's work is not worth the optimising compiler
+        command = [*quick, "kafka.tools.StorageTool", "format", "--standalone", "-t", cluster, "-c", str(properties)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             raise StackError(f"Kafka's storage in {self.data_dir} could not be formatted:\n{done.stdout}{done.stderr}")

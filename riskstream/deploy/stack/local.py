@@ -5,13 +5,11 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from riskstream.deploy.stack.kafka import Broker
-from riskstream.deploy.stack.processes import StackError
 from riskstream.deploy.stack.redis import RedisServer
 
 # Of this checkout: two checkouts share nothing.
@@ -19,7 +17,7 @@ HOME = Path(__file__).parents[3] / ".riskstream"
 
 
 class LocalStack:
-    """`with LocalStack(folder) as stack:` runs both servers; after it, and after any death of this process, none is left.
+    """`with LocalStack(folder) as stack:` runs both servers. None is left after it, nor after a death of this process.
 
     What they have stored stays in the folder for the next start (Redis: with `append_only`).
     """
@@ -54,14 +52,13 @@ class LocalStack:
         return self.redis.running or self.broker.running
 
     def start(self) -> None:
-        """Start what does not run yet and wait until it answers."""
-        try:
+        """Start what does not run yet and wait until it answers. If that fails, none of it is left."""
+        with ExitStack() as on_failure:
             for server in (self.redis, self.broker):
                 if not server.running:
+                    on_failure.callback(server.stop)
                     server.start()
-        except BaseException:
-            self.stop()
-            raise
+            on_failure.pop_all()
 
     def stop(self) -> None:
         """End both in order."""
@@ -72,7 +69,7 @@ class LocalStack:
         self.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(self, *reason: object) -> None:
         self.stop()
 
     def kill(self) -> None:

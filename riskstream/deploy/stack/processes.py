@@ -98,7 +98,7 @@ class Server(ABC):
                 stdout=log,
                 stderr=log,
                 start_new_session=True,  # a Ctrl-C is for the starter, which ends its servers in order
-                preexec_fn=None if self.daemon else _die_with(os.getpid()),
+                preexec_fn=None if self.daemon else _die_with(os.getpid()),  # noqa: PLW1509 - one call into the kernel
             )
         self._process = psutil.Process(self._child.pid)
         self._pid_file.write_text(str(self._child.pid))

@@ -50,10 +50,11 @@ class RedisServer(Server):
     def _is_ready(self, log: str) -> bool:
         try:
             with socket.create_connection(("127.0.0.1", self.port), timeout=1) as connection:
-                connection.sendall(b"PING\r\n")
-                return connection.recv(64).startswith(b"+PONG") and self.running
+                connection.sendall(b"INFO server\r\n")
+                answer = connection.recv(4096).decode()
         except OSError:
             return False
+        return f"process_id:{self.pid}\r\n" in answer  # and not of another server on this port
 
 
 def redis_binary() -> Path:

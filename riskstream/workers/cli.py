@@ -1,6 +1,6 @@
 """The command line. A command imports what it needs when it runs: `--help` is quick, extras stay optional."""
 
-# ruff: noqa: PLC0415  for that reason
+# ruff: noqa: PLC0415, PLR0913  for that reason; and an option of a command is an argument here
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -62,13 +62,17 @@ def worker() -> int:
 
     Needs RISKSTREAM_BUNDLE, a directory with a model. Start as many as you like, each with its own RISKSTREAM_SLOT.
     """
+    import structlog
+
+    from riskstream.workers.bootstrap import run_worker
     from riskstream.workers.logs import configure_logs
-    from riskstream.workers.settings import load_settings
+    from riskstream.workers.settings import Settings, load_settings
+    from riskstream.workers.settings_sources import unknown_variables
 
     settings = load_settings()
     configure_logs(settings.log_level, settings.log_format)
-    from riskstream.workers.bootstrap import run_worker
-
+    if unknown := unknown_variables(Settings):
+        structlog.get_logger().warning("variables that are no settings", variables=unknown)
     return run_worker(settings)
 
 
@@ -96,6 +100,61 @@ def topics_create(
         table.add_row(outcome.topic, str(outcome.partitions), outcome.state, outcome.note)
     Console().print(table)
     return 1 if any(outcome.state == "differs" for outcome in outcomes) else 0
+
+
+@app.command(rich_help_panel=MODEL)
+def simulate(
+    to_topic: Annotated[bool, typer.Option("--to-topic", help="Send to the input topic; see also --rate.")] = False,
+    parquet: Annotated[Path | None, typer.Option(help="Write to this Parquet file, with labels.")] = None,
+    to_redis: Annotated[bool, typer.Option("--profiles", help="Write the customers' profiles to Redis.")] = False,
+    events: Annotated[int, typer.Option(min=1, help="Events in all.")] = 20_000,
+    users: Annotated[int, typer.Option(min=1, help="Customers.")] = 1_000,
+    days: Annotated[int, typer.Option(min=1, help="Days of event time.")] = 30,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same payments.")] = 7,
+    fraud_share: Annotated[float, typer.Option(min=0, max=0.5, help="Of the events.")] = 0.01,
+    malformed_share: Annotated[float, typer.Option(min=0, max=1, help="Malformed records for each event.")] = 0.0,
+    rate: Annotated[float | None, typer.Option(min=0.001, help="Records a second; unset: as fast as they go.")] = None,
+) -> int:
+    """Simulate customers who pay, and four kinds of fraud among them."""
+    from riskstream.models.simulation import SimulationConfig
+    from riskstream.models.simulation import simulate as run
+    from riskstream.workers import simulate_targets as targets
+    from riskstream.workers.settings import load_settings
+
+    if not (to_topic or parquet or to_redis):
+        raise typer.BadParameter("say where to: --to-topic, --parquet or --profiles")
+    held = load_settings()
+    log = run(SimulationConfig(seed=seed, users=users, events=events, days=days, fraud_share=fraud_share))
+    if to_redis:
+        targets.profiles_to_redis(held, log)
+    if parquet:
+        targets.write_parquet(parquet, log)
+    return targets.send(held, log, malformed_share, seed, rate) if to_topic else 0
+
+
+@app.command(rich_help_panel=MODEL)
+def train(
+    out: Annotated[Path, typer.Option(file_okay=False, help="The bundle's directory, which must not exist yet.")],
+    users: Annotated[int | None, typer.Option(min=1, help="Simulated customers.", show_default=False)] = None,
+    seed: Annotated[int | None, typer.Option(help="The same seed gives the same model.", show_default=False)] = None,
+) -> int:
+    """Train the default model on simulated payments and write its bundle. Takes less than a minute."""
+    from riskstream.models.training.__main__ import main as run
+
+    given = {"--out": out, "--users": users, "--seed": seed}
+    return run([text for name, value in given.items() if value is not None for text in (name, str(value))])
+
+
+@app.command(rich_help_panel=LOOK)
+def contracts(
+    check: Annotated[
+        bool, typer.Option("--check", help="Write nothing; end with 1 if a file is not up to date.")
+    ] = False,
+) -> int:
+    """Write the JSON Schemas and the AsyncAPI document of all topics to docs/contracts."""
+    from riskstream.schemas.contracts import main as run
+
+    return run(["--check"] if check else [])
 
 
 @app.command(rich_help_panel=LOOK)

@@ -46,8 +46,8 @@ def explain(error: Exception) -> int:
 
 
 def _missing_extra(error: Exception) -> str | None:
-    module = error.name if isinstance(error, ModuleNotFoundError) and error.name else ""
-    return EXTRAS.get(module.partition(".")[0])
+    named = (each.name for each in (error, error.__cause__) if isinstance(each, ModuleNotFoundError) and each.name)
+    return next((EXTRAS[top] for name in named if (top := name.partition(".")[0]) in EXTRAS), None)
 
 
 def _name(kind: type) -> str:

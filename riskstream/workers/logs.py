@@ -1,5 +1,6 @@
 """Logs: structured, to stderr, in UTC, without payloads and without ids of users or events."""
 
+import logging
 import sys
 from collections.abc import MutableMapping
 from typing import Any, TextIO
@@ -17,18 +18,28 @@ SENSITIVE = frozenset(_IDS | _PAYLOADS | _SECRETS)
 def configure_logs(level: str, form: str, stream: TextIO | None = None) -> None:
     """Set up every logger of the process, once, at start. `form` is `json` (a line is an object) or `console`."""
     out = stream or sys.stderr
+    common: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        redact,
+    ]
     structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            redact,
-            *_renderers(form, out),
-        ],
+        processors=[*common, *_renderers(form, out)],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.WriteLoggerFactory(file=out),
         cache_logger_on_first_use=False,
     )
+    _bridge(level, common, _renderers(form, out), out)
+
+
+def _bridge(level: str, common: list[Any], renderers: list[Any], out: TextIO) -> None:
+    """What libraries log by the standard module, librdkafka's client among them, looks the same."""
+    strip = structlog.stdlib.ProcessorFormatter.remove_processors_meta
+    formatter = structlog.stdlib.ProcessorFormatter(processors=[strip, *renderers], foreign_pre_chain=common)
+    handler = logging.StreamHandler(out)
+    handler.setFormatter(formatter)
+    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
 
 
 def redact(logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

@@ -147,7 +147,7 @@ class HistorySettings(BaseModel):
     redis_give_up_ms: int = _millis(3_000, "Redis counts as down after failing for this long", 100, 3_600_000)
     on_redis_down: Literal["degrade", "halt"] = Field(
         "degrade",
-        description="`degrade`: score on without what Redis knows, and each score says so; `halt`: end with exit code 75",
+        description="`degrade`: score on without what Redis knows and say so; `halt`: end with exit code 75",
     )
     history_namespace: Name = Field(
         default_factory=lambda values: values.get("group", "riskstream-scoring"),

@@ -2,6 +2,7 @@
 
 import io
 import json
+import logging
 from typing import Any
 
 import pytest
@@ -12,7 +13,11 @@ from riskstream.workers.logs import REDACTED, configure_logs
 
 @pytest.fixture(autouse=True)
 def untouched() -> Any:
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
     yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
     structlog.reset_defaults()
 
 
@@ -45,6 +50,14 @@ def test_less_than_the_level_is_not_logged() -> None:
 
 def test_the_console_form_is_text() -> None:
     assert "scored" in logged("info", "console", events=3)
+
+
+def test_what_a_library_logs_looks_the_same() -> None:
+    out = io.StringIO()
+    configure_logs("info", "json", out)
+    logging.getLogger("somewhere").warning("lost %s", "touch")
+    line = json.loads(out.getvalue())
+    assert (line["event"], line["level"]) == ("lost touch", "warning")
 
 
 def test_an_exception_stays_on_its_line() -> None:

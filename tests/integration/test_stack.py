@@ -35,6 +35,14 @@ def starter(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
         process.kill()
 
 
+@pytest.fixture(scope="module")
+def own_stack() -> Iterator[LocalStack]:
+    """A second stack, beside the shared one."""
+    with temporary_stack() as stack:
+        yield stack
+    assert not stack.data_dir.exists()
+
+
 def servers(starter: subprocess.Popen[str]) -> list[int]:
     assert starter.stdout
     return [int(pid) for pid in starter.stdout.readline().split()]
@@ -51,7 +59,12 @@ def topics(stack: LocalStack) -> set[str]:
     return set(AdminClient({"bootstrap.servers": stack.bootstrap_servers}).list_topics(timeout=20).topics)
 
 
-@pytest.mark.parametrize("death", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+def make_topic(stack: LocalStack, name: str) -> None:
+    admin = AdminClient({"bootstrap.servers": stack.bootstrap_servers})
+    admin.create_topics([NewTopic(name, 2)])[name].result(20)
+
+
+@pytest.mark.parametrize("death", [signal.SIGKILL, signal.SIGINT])
 def test_nothing_survives_the_starter(starter: subprocess.Popen[str], death: signal.Signals) -> None:
     pids = servers(starter)
     assert len(pids) == 2
@@ -66,28 +79,20 @@ def test_servers_listen_on_this_machine_only(stack: LocalStack) -> None:
     assert listening == {"127.0.0.1"}
 
 
-def test_two_stacks_do_not_disturb_each_other(stack: LocalStack) -> None:
-    with temporary_stack() as other:
-        Redis.from_url(other.redis_url).set("mine", 1)
-        make_topic(other, "mine")
-        assert not Redis.from_url(stack.redis_url).exists("mine")
-        assert "mine" not in topics(stack)
-    assert not other.data_dir.exists()
+def test_two_stacks_do_not_disturb_each_other(stack: LocalStack, own_stack: LocalStack) -> None:
+    Redis.from_url(own_stack.redis_url).set("mine", 1)
+    make_topic(own_stack, "mine")
+    assert not Redis.from_url(stack.redis_url).exists("mine")
+    assert "mine" not in topics(stack)
 
 
-def make_topic(stack: LocalStack, name: str) -> None:
-    admin = AdminClient({"bootstrap.servers": stack.bootstrap_servers})
-    admin.create_topics([NewTopic(name, 2)])[name].result(20)
-
-
-def test_a_broker_keeps_its_topics_and_port_over_a_kill() -> None:
-    with temporary_stack() as stack:
-        make_topic(stack, "kept")
-        port = stack.broker.port
-        stack.broker.kill()
-        stack.broker.start()
-        assert "kept" in topics(stack)
-        assert stack.broker.port == port
+def test_a_broker_keeps_its_topics_and_port_over_a_kill(own_stack: LocalStack) -> None:
+    make_topic(own_stack, "kept")
+    port = own_stack.broker.port
+    own_stack.broker.kill()
+    own_stack.broker.start()
+    assert "kept" in topics(own_stack)
+    assert own_stack.broker.port == port
 
 
 def test_a_paused_server_answers_after_resume(private_redis: RedisServer) -> None:

@@ -72,7 +72,7 @@ def fetch(jars: list[Jar], cache: Path) -> None:
 
 
 def _fetch_one(jar: Jar, partial: Path, cache: Path) -> None:
-    from jgo.maven import MavenContext  # noqa: PLC0415 - a third of a second, and only the first fetch needs it
+    from jgo.maven import MavenContext
 
     try:
         project = MavenContext(repo_cache=partial, timeout=60).project(jar.group, jar.artifact)
@@ -90,8 +90,8 @@ def _fetch_one(jar: Jar, partial: Path, cache: Path) -> None:
 
 def lock() -> None:
     """Resolve ROOTS anew and write the lock; for those who change KAFKA_VERSION."""
-    from jgo.maven import MavenContext  # noqa: PLC0415
-    from jgo.parse import Coordinate  # noqa: PLC0415
+    from jgo.maven import MavenContext
+    from jgo.parse import Coordinate
 
     with tempfile.TemporaryDirectory() as partial:
         context = MavenContext(repo_cache=Path(partial), timeout=60)

@@ -54,7 +54,8 @@ class RedisServer(Server):
                 answer = connection.recv(4096).decode()
         except OSError:
             return False
-        return f"process_id:{self.pid}\r\n" in answer  # and not of another server on this port
+        # The answer of another server on this port is none.
+        return self._process is not None and f"process_id:{self._process.pid}\r\n" in answer
 
 
 def redis_binary() -> Path:

@@ -1,8 +1,8 @@
 """The dead letter: a record that can never be scored, whole, with the reason in its headers.
 
-Key, value and original headers go out byte for byte as they came; the headers below are added after them. Their names follow
-Kafka Connect, so existing tools read them. A reason is part of the contract: alerts and dashboards name it, so it is
-never renamed, and the set stays small. The message is for people, may change, and never holds payload text or ids.
+Key, value and original headers go out byte for byte as they came; the headers below are added after them. Their names
+follow Kafka Connect, so existing tools read them. A reason is part of the contract: alerts and dashboards name it, so
+it is never renamed, and the set stays small. The message is for people, may change, and holds no payload text or ids.
 """
 
 from collections.abc import Mapping
@@ -67,6 +67,6 @@ HEADERS: Mapping[str, str] = MappingProxyType(
 def dead_letter_headers(
     rejection: Rejection, stage: Stage, topic: str, partition: int, offset: int, timestamp: int
 ) -> list[tuple[str, bytes]]:
-    """The headers that the publish stage adds after the original ones. All values are UTF-8 text, numbers in decimal."""
+    """The headers that the publish stage adds after the original ones. All values are UTF-8 text."""
     values = (topic, partition, offset, timestamp, stage, *rejection)
     return [(HEADER_PREFIX + name, str(value).encode()) for name, value in zip(HEADERS, values, strict=True)]

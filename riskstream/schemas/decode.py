@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 
 from riskstream.schemas import exact
 from riskstream.schemas.dead_letter import Rejection
+from riskstream.schemas.exact import CLEAR, NOT_ASCII
 from riskstream.schemas.explain import REFUSALS, explain
+from riskstream.schemas.payment import Payment
 
 __all__ = ["Decoded", "Decoder", "Records", "Rejection", "Rules", "validate_event"]
 
@@ -109,7 +111,7 @@ class Decoder:
         max_future_ms: int = MAX_FUTURE_MS,
         max_age_ms: int | None = None,
     ) -> None:
-        from riskstream.schemas.scan import Scan  # here, so that validate_event need not wait for the compiler
+        from riskstream.schemas.scan import Scan  # here: producers should not wait for the compiler
 
         self._rules = Rules(event, max_bytes, max_future_ms, max_age_ms)
         self._scan = Scan(self._rules.texts)
@@ -124,9 +126,7 @@ class Decoder:
         columns = zip(records.keys, values, records.timestamps, self._scan(values), strict=True)
         for row, (key, value, timestamp, flag) in enumerate(columns):
             try:
-                if flag == exact.NOT_ASCII:
-                    value.decode()  # msgspec does not look into unknown fields
-                event = None if flag == exact.SUSPECT else parse(value)
+                event = parse(value) if flag == CLEAR or (flag == NOT_ASCII and value.decode()) else None
             except REFUSALS:
                 event = None
             if (
@@ -149,9 +149,7 @@ def _rules(event: type[msgspec.Struct]) -> Rules:
     return Rules(event)
 
 
-def validate_event(key: bytes | None, value: bytes, event: type[msgspec.Struct] | None = None) -> Rejection | None:
+def validate_event(key: bytes | None, value: bytes, event: type[msgspec.Struct] = Payment) -> Rejection | None:
     """Why a worker would refuse this record, or None if it would score it. For producers to call before they send."""
-    from riskstream.schemas.payment import Payment
-
-    outcome = _rules(event or Payment).judge(key, value)
+    outcome = _rules(event).judge(key, value)
     return outcome if isinstance(outcome, Rejection) else None

@@ -22,17 +22,23 @@ _BLANK = b" \t\r\n"
 _BRACKETS = re.compile(rb"[][{}]")
 _STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*+\\?"?', re.DOTALL)
 _CHARACTER_CLASS = re.compile(r"\^(\[[^\]]+\])\+\$")
-_MAGIC = {
-    b"\x1f\x8b": "gzip",
-    b"\x28\xb5\x2f\xfd": "zstd",
-    b"\x04\x22\x4d\x18": "lz4",
-    b"\xff\x06\x00\x00sNaPpY": "snappy",
-    b"\x82SNAPPY\x00": "snappy",
-    b"\x78\x9c": "zlib",
-    b"\x78\xda": "zlib",
-    b"\x78\x01": "zlib",
-}
-_WIDE = (b"\xff\xfe", b"\xfe\xff", b"{\x00", b"\x00{")
+_WIDE = "the value looks like UTF-16 or UTF-32, send UTF-8"
+_STARTS = (
+    (b"\x1f\x8b", "compressed", "the value looks like gzip"),
+    (b"\x28\xb5\x2f\xfd", "compressed", "the value looks like zstd"),
+    (b"\x04\x22\x4d\x18", "compressed", "the value looks like lz4"),
+    (b"\xff\x06\x00\x00sNaPpY", "compressed", "the value looks like snappy"),
+    (b"\x82SNAPPY\x00", "compressed", "the value looks like snappy"),
+    (b"\x78\x01", "compressed", "the value looks like zlib"),
+    (b"\x78\x9c", "compressed", "the value looks like zlib"),
+    (b"\x78\xda", "compressed", "the value looks like zlib"),
+    (b"\xff\xfe", "bad_encoding", _WIDE),
+    (b"\xfe\xff", "bad_encoding", _WIDE),
+    (b"{\x00", "bad_encoding", _WIDE),
+    (b"\x00{", "bad_encoding", _WIDE),
+    (b"\xef\xbb\xbf", "bad_encoding", "the value starts with a byte order mark, send UTF-8 without it"),
+    (b"\x00", "schema_registry_framing", "the value starts with a zero byte, send plain JSON"),
+)
 
 
 class TextRule(NamedTuple):
@@ -83,15 +89,9 @@ def foreign(value: bytes) -> Rejection | None:
     """The rejection of bytes that are no JSON text at all, by how they start, or because they are not UTF-8."""
     if not value.strip(_BLANK):
         return Rejection("empty_value", "", "the value is empty")
-    for magic, name in _MAGIC.items():
-        if value.startswith(magic):
-            return Rejection("compressed", "", f"the value looks like {name}")
-    if value.startswith(_WIDE):
-        return Rejection("bad_encoding", "", "the value looks like UTF-16 or UTF-32, send UTF-8")
-    if value.startswith(b"\x00"):
-        return Rejection("schema_registry_framing", "", "the value starts with a zero byte, send plain JSON")
-    if value.startswith(b"\xef\xbb\xbf"):
-        return Rejection("bad_encoding", "", "the value starts with a byte order mark, send plain UTF-8")
+    for start, reason, message in _STARTS:
+        if value.startswith(start):
+            return Rejection(reason, "", message)
     try:
         value.decode()
     except UnicodeDecodeError as error:

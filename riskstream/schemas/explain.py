@@ -30,7 +30,6 @@ _MEANINGS: Final = tuple(
         (r"Expected `\w+` of length ([<>=]+ \d+)", "bad_length", "expected a length {0}"),
         (r"Expected `(?:int|float)` ([<>=]+ [-+.\de]+)", "out_of_range", "expected a number {0}"),
         (r"(?:Integer value|Number) out of range", "out_of_range", "the number is beyond 64 bits"),
-        (r"", "invalid_value", "the value breaks a rule of the schema"),
     )
 )
 _UNITS: Final[tuple[tuple[str, Callable[[int], int]], ...]] = (
@@ -45,7 +44,7 @@ class _Time(msgspec.Struct):
 
 
 def explain(value: bytes, error: Refusal, times: range) -> Rejection:
-    """The rejection for a `value` that msgspec refused with `error`. `times` are the event times that the schema allows."""
+    """The rejection of a `value` that msgspec refused with `error`. `times` are those that the schema allows."""
     if isinstance(error, RecursionError):
         return Rejection("nested_too_deep", "", "arrays and objects are nested too deep")
     if isinstance(error, UnicodeDecodeError):
@@ -63,13 +62,12 @@ def _meaning(text: str) -> Rejection:
     field = path[1] if path else ""
     for pattern, reason, message in _MEANINGS:
         if match := pattern.match(text):
-            break
-    groups = match.groups() if match else ()
-    if reason == "missing_field":
-        field = ".".join(filter(None, (field, groups[0])))
-    if reason == "wrong_type" and not field:
-        return Rejection("not_an_object", "", f"the value is JSON, but {groups[1]} instead of object")
-    return Rejection(reason, field, message.format(*groups))
+            if reason == "missing_field":
+                return Rejection(reason, ".".join(filter(None, (field, match[1]))), message)
+            if reason == "wrong_type" and not field:
+                return Rejection("not_an_object", "", f"the value is JSON, but {match[2]} instead of object")
+            return Rejection(reason, field, message.format(*match.groups()))
+    return Rejection("invalid_value", field, "the value breaks a rule of the schema")
 
 
 def _syntax(value: bytes, text: str) -> Rejection:

@@ -1,20 +1,20 @@
 """One compiled pass over the bytes of a batch that proves records harmless, at about a nanosecond per byte.
 
-It looks for what a JSON parser lets pass: a key named twice, text outside its field's characters, bytes that may not be
-UTF-8, deep nesting. It may suspect a good record (two keys with one hash) and never clears a bad one; what it suspects is
-judged exactly elsewhere. A module of its own, because numba takes a while to import and producers do not need it.
+It looks for what a JSON parser lets pass: a key named twice, text outside its field's characters, bytes that may not
+be UTF-8, deep nesting. It may suspect a good record (two keys with one hash) and never clears a bad one; what it
+suspects is judged exactly elsewhere. A module of its own: numba takes a while to import, and producers do not need it.
 """
 
 from collections.abc import Sequence
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 
 from riskstream.schemas.exact import CLEAR, MAX_DEPTH, NOT_ASCII, SUSPECT, TextRule
 
 _QUOTE, _BACKSLASH, _COMMA = ord('"'), ord("\\"), ord(",")
-_OPEN_OBJECT, _OPEN_ARRAY, _CLOSE_OBJECT, _CLOSE_ARRAY = (ord(bracket) for bracket in "{[}]")
+_LEVELS = np.zeros(256, np.int8)  # how much deeper it is after this byte
+_LEVELS[list(b"{[")], _LEVELS[list(b"}]")] = 1, -1
 _MAX_KEYS = 64
 _MAX_CLASSES = 8  # the bits of a byte
 
@@ -31,12 +31,13 @@ class Scan:
         classes = sorted({rule.allowed for rule in texts})
         if len(classes) > _MAX_CLASSES:
             raise TypeError(f"at most {_MAX_CLASSES} different character classes, not {classes}")
-        self._table = np.zeros(256, np.uint8)
+        table = np.zeros(256, np.uint8)
         for rule in texts:
             bit = 1 << classes.index(rule.allowed)
-            self._table[[code for code in range(128) if rule.accepts(chr(code))]] |= bit
-        self._keys = np.array([_hash(rule.name.encode()) for rule in texts], np.uint64)
-        self._masks = np.array([1 << classes.index(rule.allowed) for rule in texts], np.uint8)
+            table[[code for code in range(128) if rule.accepts(chr(code))]] |= bit
+        keys = np.array([_hash(rule.name.encode()) for rule in texts], np.uint64)
+        masks = np.array([1 << classes.index(rule.allowed) for rule in texts], np.uint8)
+        self._plan = (table, keys, masks)
         self([b'{"":""}'])
 
     def __call__(self, values: Sequence[bytes]) -> list[int]:
@@ -44,7 +45,7 @@ class Scan:
         ends = np.cumsum(np.fromiter(map(len, values), np.int64, len(values)))
         data = np.frombuffer(b"".join(values), np.uint8)
         flags = np.zeros(len(values), np.uint8)
-        _scan(data, ends, self._table, self._keys, self._masks, _WEIGHTS, flags)
+        _scan(data, ends, self._plan, flags)
         return flags.tolist()
 
 
@@ -54,17 +55,18 @@ def _hash(key: bytes) -> int:
 
 
 @njit(cache=True, nogil=True)
-def _scan(data, ends, table, keys, masks, weights, flags):  # type: ignore[no-untyped-def]
+def _scan(data, ends, plan, flags):  # type: ignore[no-untyped-def]
     seen = np.empty(_MAX_KEYS, np.uint64)
     place = np.uint64(0)
     for row in range(len(ends)):
         end = np.uint64(ends[row])
-        flags[row] = _record(data, place, end, table, keys, masks, weights, seen)
+        flags[row] = _record(data, place, end, plan, seen)
         place = end
 
 
 @njit(cache=True, nogil=True)
-def _record(data, place, end, table, keys, masks, weights, seen):  # type: ignore[no-untyped-def]
+def _record(data, place, end, plan, seen):  # type: ignore[no-untyped-def]
+    table, keys, masks = plan
     depth, count = 0, 0
     mask, flag = np.uint8(0), CLEAR
     is_key = False
@@ -73,7 +75,7 @@ def _record(data, place, end, table, keys, masks, weights, seen):  # type: ignor
         place += _ONE
         if code == _QUOTE:
             if is_key and depth == 1:
-                place, key, plain = _key(data, place, end, weights)
+                place, key, plain = _key(data, place, end)
                 if not plain or count == _MAX_KEYS or _contains(seen, count, key):
                     return SUSPECT
                 seen[np.uint64(count)] = key
@@ -86,20 +88,17 @@ def _record(data, place, end, table, keys, masks, weights, seen):  # type: ignor
                     flag = NOT_ASCII
                 if depth == 1 and common & mask != mask:
                     return SUSPECT
-        elif code == _COMMA:
-            is_key = True
-        elif code == _OPEN_OBJECT or code == _OPEN_ARRAY:
-            depth += 1
-            is_key = True
+        else:
+            step = _LEVELS[code]
+            depth += step
+            is_key |= step > 0 or code == _COMMA
             if depth > MAX_DEPTH:
                 return SUSPECT
-        elif code == _CLOSE_OBJECT or code == _CLOSE_ARRAY:
-            depth -= 1
     return flag
 
 
 @njit(cache=True, nogil=True)
-def _key(data, place, end, weights):  # type: ignore[no-untyped-def]
+def _key(data, place, end):  # type: ignore[no-untyped-def]
     """Past the closing quote, the hash, and whether the bytes are the key: ASCII without escapes."""
     key, length = np.uint64(0), np.uint64(0)
     strange = False
@@ -109,7 +108,7 @@ def _key(data, place, end, weights):  # type: ignore[no-untyped-def]
         if code == _QUOTE:
             break
         strange |= code == _BACKSLASH or code >= 128
-        key += np.uint64(code) * weights[length % _PLACES]
+        key += np.uint64(code) * _WEIGHTS[length % _PLACES]
         length += _ONE
     return place, key + length, not strange
 

@@ -75,7 +75,7 @@ def facts_table(domain: Domain, holding: Holding) -> Table:
     table = Table(*domain.layout.words, title=title, title_justify="left")
     table.caption = f"the newest {shown}" if shown < count else None
     for fact in holding.facts[::-1][:shown].tolist():
-        table.add_row(*(_cell(index, value) for index, value in enumerate(fact)))
+        table.add_row(*map(_cell, domain.layout.words, fact))
     return table
 
 
@@ -116,9 +116,11 @@ def profile_table(domain: Domain, raw: bytes) -> Table:
     return table
 
 
-def _cell(index: int, value: int) -> str:
-    if index == EVENT_TIME:
+def _cell(word: str, value: int) -> str:
+    if word == "event_time":
         return _moment(value)
+    if word == "country":
+        return "".join(chr(ord("A") + letter) for letter in divmod(value - 1, 26)) if value else ""
     return f"{value & 0xFFFF_FFFF_FFFF_FFFF:016x}"[:8] if abs(value) > LARGEST_NUMBER else str(value)
 
 

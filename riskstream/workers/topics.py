@@ -1,5 +1,6 @@
 """The three topics a worker needs: what they should be like, making them, and saying where existing ones differ."""
 
+import time
 from dataclasses import dataclass
 
 from riskstream.workers.errors import Unavailable
@@ -9,6 +10,7 @@ from riskstream.workers.settings import Settings
 DAY_MS = 86_400_000
 PARTITIONS = 12
 BROKER_DEFAULT = -1
+SHOWN_WITHIN_S = 10.0
 HEADROOM = 65_536
 """Bytes by which a dead letter may be larger than its original: the headers that say why."""
 
@@ -41,14 +43,24 @@ def ensure_topics(settings: Settings, wish: Wish) -> list[Outcome]:
     found = describe_topics(settings, settings.topics)
     source = found.get(settings.input_topic)
     partitions = wish.partitions or (source.partitions if source else PARTITIONS)
-    for name in settings.topics:
+    made = dict(found)
+    for name in settings.topics:  # the input first: what it takes, the dead letters must take too
         if name not in found:
-            create_topics(settings, {name: partitions}, wish.replication, _config(settings, wish, name, source))
-    made = describe_topics(settings, settings.topics)
-    missing = [name for name in settings.topics if name not in made]
-    if missing:
-        raise Unavailable(f"topics were created but the broker does not show them yet: {', '.join(missing)}")
-    return [_outcome(made[name], partitions, name in found, made[settings.input_topic], settings) for name in made]
+            config = _config(settings, wish, name, made.get(settings.input_topic))
+            create_topics(settings, {name: partitions}, wish.replication, config)
+            made[name] = _described(settings, name)
+    source = made[settings.input_topic]
+    return [_outcome(made[name], partitions, name in found, source, settings) for name in settings.topics]
+
+
+def _described(settings: Settings, name: str) -> Topic:
+    """A topic that was just made; the broker that is asked may not have heard of it yet."""
+    deadline = time.monotonic() + SHOWN_WITHIN_S
+    while not (topic := describe_topics(settings, (name,)).get(name)):
+        if time.monotonic() > deadline:
+            raise Unavailable(f"topic {name} was made, but the broker does not show it")
+        time.sleep(0.2)
+    return topic
 
 
 def _config(settings: Settings, wish: Wish, name: str, source: Topic | None) -> dict[str, str]:
@@ -58,8 +70,8 @@ def _config(settings: Settings, wish: Wish, name: str, source: Topic | None) -> 
     if name == settings.input_topic:
         # Histories are rebuilt from the input after a loss of Redis, so it should reach back over their horizon.
         config["retention.ms"] = str(wish.input_retention_days * DAY_MS)
-    if name == settings.dead_letter_topic:
-        config["max.message.bytes"] = str((source.max_message_bytes if source else 1_048_588) + HEADROOM)
+    if name == settings.dead_letter_topic and source:
+        config["max.message.bytes"] = str(source.max_message_bytes + HEADROOM)
     return config
 
 

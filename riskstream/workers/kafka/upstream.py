@@ -15,5 +15,6 @@ def upstream_producer(settings: Settings) -> Producer:
             "enable.idempotence": True,
             "compression.type": "lz4",
             "linger.ms": 5,
+            "log_level": 3,  # it retries by itself; what is not delivered is counted
         }
     )

@@ -14,8 +14,17 @@ HOUR = 3_600_000
 
 
 def payment(number: int, hours: int, amount: int) -> Payment:
-    names = {"currency": "EUR", "merchant_id": f"m{number}", "mcc": "5411", "country": "DE", "channel": "web"}
-    return Payment(event_id=f"e{number}", user_id="u", event_time=START + hours * HOUR, amount=amount, **names)
+    return Payment(
+        event_id=f"e{number}",
+        user_id="u",
+        event_time=START + hours * HOUR,
+        amount=amount,
+        currency="EUR",
+        merchant_id=f"m{number}",
+        mcc="5411",
+        country="DE",
+        channel="web",
+    )
 
 
 @pytest.fixture

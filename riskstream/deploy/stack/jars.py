@@ -48,7 +48,7 @@ def class_path() -> list[Path]:
 
 def cache_dir() -> Path:
     """Where the jars are kept, for all checkouts of this user."""
-    base = os.environ.get("RISKSTREAM_CACHE") or os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(base) / "riskstream" / "jars"
 
 
@@ -62,7 +62,10 @@ def locked_jars() -> Iterator[Jar]:
 
 def fetch(jars: list[Jar], cache: Path) -> None:
     """Bring the jars into the cache. Raises StackError when the network or a hash says no; a later try goes on."""
-    cache.mkdir(parents=True, exist_ok=True)
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StackError(f"cannot keep Kafka's jars in {cache}: {error}. Set XDG_CACHE_HOME to another folder") from error
     console = Console(file=sys.stderr)
     console.print(f"Fetching Kafka {KAFKA_VERSION}, {len(jars)} jars, once: they stay in {cache}")
     with tempfile.TemporaryDirectory(dir=cache) as partial, ThreadPoolExecutor(6) as pool:

@@ -19,15 +19,15 @@ console = Console(highlight=False, soft_wrap=True)
 def run() -> int:
     """run until Ctrl-C; nothing is left then but the data"""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    stack = LocalStack(DATA, append_only=True)
     try:
-        with LocalStack(DATA, append_only=True) as stack:
-            describe(stack)
-            console.print("Ctrl-C ends it.")
-            signal.pause()
+        start(stack)
+        console.print("Ctrl-C ends it.")
+        signal.pause()
     except KeyboardInterrupt:
-        console.print("Stopped.")
-    finally:
+        stack.stop()
         ENVIRONMENT.unlink(missing_ok=True)
+        console.print("Stopped.")
     return 0
 
 
@@ -35,9 +35,7 @@ def up() -> int:
     """start in the background, to stay until `down`"""
     stack = LocalStack(DATA, daemon=True, append_only=True)
     stack.find()
-    with console.status("Starting Kafka and Redis, about eight seconds"):
-        stack.start()
-    describe(stack)
+    start(stack)
     console.print(f"To use it in a shell:  set -a; . {shown(ENVIRONMENT)}; set +a")
     console.print("It stays until `make down`.")
     return 0
@@ -82,8 +80,11 @@ def lock() -> int:
 COMMANDS: dict[str, Callable[[], int]] = {each.__name__: each for each in (run, up, down, status, fetch, lock)}
 
 
-def describe(stack: LocalStack) -> None:
-    """Say where the servers are, to the person and in a file for shells."""
+def start(stack: LocalStack) -> None:
+    """Start the servers and say where they are, to the person and in a file for shells."""
+    jars.class_path()  # shows its own progress
+    with console.status("Starting Kafka and Redis, about five seconds"):
+        stack.start()
     lines = [f"{name}={value}" for name, value in stack.environment.items()]
     ENVIRONMENT.write_text("\n".join([*lines, ""]))
     console.print(*lines, sep="\n")

@@ -65,7 +65,7 @@ def fetch(jars: list[Jar], cache: Path) -> None:
     try:
         cache.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise StackError(f"cannot keep Kafka's jars in {cache}: {error}. Set XDG_CACHE_HOME to another folder") from error
+        raise StackError(f"cannot keep Kafka's jars in {cache}: {error}. Point XDG_CACHE_HOME elsewhere") from error
     console = Console(file=sys.stderr)
     console.print(f"Fetching Kafka {KAFKA_VERSION}, {len(jars)} jars, once: they stay in {cache}")
     with tempfile.TemporaryDirectory(dir=cache) as partial, ThreadPoolExecutor(6) as pool:

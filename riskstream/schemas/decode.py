@@ -23,6 +23,7 @@ __all__ = ["Decoded", "Decoder", "Records", "Rejection", "Rules", "validate_even
 MAX_BYTES = 65_536
 MAX_FUTURE_MS = 86_400_000
 FOREVER_MS = 2**62
+REQUIRED = frozenset(("event_id", "user_id", "event_time"))
 
 
 class Records(NamedTuple):
@@ -51,6 +52,8 @@ class Rules:
         max_future_ms: int = MAX_FUTURE_MS,
         max_age_ms: int | None = None,
     ) -> None:
+        if missing := REQUIRED - set(event.__struct_fields__):
+            raise TypeError(f"{event.__name__} lacks {', '.join(sorted(missing))}, which every event needs")
         self.parse: Callable[[bytes], Any] = msgspec.json.Decoder(event).decode
         self.max_bytes = max_bytes
         self.max_future_ms = max_future_ms

@@ -1,0 +1,214 @@
+"""The Redis end: histories written behind, histories and profiles read, all of one batch in one round trip."""
+
+import random
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import msgspec
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from riskstream.schemas.history import Keys, Namespace, namespace_key, profile_key
+from riskstream.workers.errors import Halt, Unavailable
+
+T = TypeVar("T")
+
+APPEND, REPLACE = b"A", b"R"
+
+# Appends and the mark move in one step, and only if the mark is what the writer believes: a writer that lost its
+# partition, or a Redis that lost its data, changes nothing. The reply is the mark that holds afterwards.
+# An append to a key that is gone would begin a history in the middle: it asks for the whole instead.
+WRITE_SCRIPT = b"""
+local mark = redis.call('GET', KEYS[1]) or ''
+if mark ~= ARGV[1] then return mark end
+local modes = ARGV[3]
+for i = 2, #KEYS do
+  if string.byte(modes, i - 1) == 65 and redis.call('EXISTS', KEYS[i]) == 0 then return 'GONE' end
+end
+for i = 2, #KEYS do
+  if string.byte(modes, i - 1) == 65 then
+    redis.call('APPEND', KEYS[i], ARGV[i + 3])
+    redis.call('PEXPIRE', KEYS[i], ARGV[4])
+  else
+    redis.call('SET', KEYS[i], ARGV[i + 3], 'PX', ARGV[4])
+  end
+end
+redis.call('SET', KEYS[1], ARGV[2])
+return ARGV[2]
+"""
+GONE = b"GONE"
+
+
+@dataclass(slots=True)
+class Write:
+    """Facts of one partition on their way to Redis, and the applied mark before and after."""
+
+    keys: Keys
+    expected: bytes
+    applied: bytes
+    modes: bytearray = field(default_factory=bytearray)
+    users: list[str] = field(default_factory=list)
+    values: list[bytes | bytearray] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Read:
+    """Histories of one partition to read, with the mark in the same command."""
+
+    keys: Keys
+    users: list[str]
+
+
+@dataclass(slots=True)
+class Reply:
+    """`marks`: per write, the mark that Redis holds now (or GONE). `histories`: per read, the mark and the values.
+    `profiles`: per user asked for, the stored bytes or None."""
+
+    marks: list[bytes]
+    histories: list[tuple[bytes, list[bytes | None]]]
+    profiles: list[bytes | None]
+
+
+class HistoryStore:
+    """One connection to Redis. Never retries on its own inside a call; `exchange` bounds its attempts by time."""
+
+    def __init__(
+        self,
+        client: "redis.Redis",
+        ttl_ms: int,
+        give_up_ms: int = 3_000,
+        probe_ms: int = 1_000,
+        on_error: Callable[[str], None] = lambda operation: None,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._client = client
+        self._ttl = b"%d" % ttl_ms
+        self._give_up = give_up_ms / 1000
+        self._probe = probe_ms / 1000
+        self._on_error = on_error
+        self._clock = clock
+        self._sleep = sleep
+        self._sha = b""
+        self._down_until: float | None = None
+
+    def check(self, namespace: str, record: Namespace) -> None:
+        """Refuse a Redis that may forget, or one whose keys were written for something else.
+
+        Raises Halt with what to do, Unavailable when Redis does not answer.
+        """
+        self._persistently("check", self._check_policy)
+        stored = self._persistently("check", lambda: self._claim(namespace_key(namespace, record.topic), record))
+        if stored != record:
+            differing = [
+                f"{name} is {getattr(record, name)!r} here and {getattr(stored, name)!r} there"
+                for name in record.__struct_fields__
+                if getattr(stored, name) != getattr(record, name)
+            ]
+            raise Halt(
+                f"history namespace {namespace!r} was written for something else: {'; '.join(differing)}. "
+                "Choose another RISKSTREAM_HISTORY_NAMESPACE, and the histories are rebuilt from the input log."
+            )
+
+    def applied(self, partitions: Sequence[Keys]) -> list[bytes | None]:
+        """The raw applied mark of each partition. Raises Unavailable."""
+        if not partitions:
+            return []
+        return self._persistently("applied", lambda: self._client.mget([keys.applied for keys in partitions]))
+
+    def exchange(self, writes: list[Write], reads: list[Read], profiles: list[str]) -> Reply:
+        """Write, then read, in one round trip. A repeated write that was already executed reports success.
+
+        Raises Unavailable after `give_up_ms` without an answer, and at once while Redis is known to be down.
+        """
+        return self._persistently("exchange", lambda: self._exchange(writes, reads, profiles))
+
+    def history(self, keys: Keys, user: str) -> tuple[bytes | None, bytes | None, bytes | None]:
+        """For inspection: the mark, the stored history and the profile of one user."""
+        mark, history = self._persistently("inspect", lambda: self._client.mget([keys.applied, keys.history(user)]))
+        return mark, history, self._persistently("inspect", lambda: self._client.get(profile_key(user)))
+
+    def put_profiles(self, profiles: Sequence[tuple[bytes, bytes]]) -> None:
+        """Write profiles as another system would: (key, JSON) pairs."""
+        for start in range(0, len(profiles), 1_000):
+            chunk = dict(profiles[start : start + 1_000])
+            self._persistently("profiles", lambda chunk=chunk: self._client.mset(chunk))
+
+    def close(self) -> None:
+        self._client.close()
+
+    @property
+    def down(self) -> bool:
+        """Whether the last attempt was given up and the next probe is not due yet."""
+        return self._down_until is not None and self._clock() < self._down_until
+
+    def _exchange(self, writes: list[Write], reads: list[Read], profiles: list[str]) -> Reply:
+        if writes and not self._sha:
+            self._sha = self._client.script_load(WRITE_SCRIPT)
+        pipeline = self._client.pipeline(transaction=False)
+        for write in writes:
+            stored = [write.keys.history(user) for user in write.users]
+            head = (write.expected, write.applied, bytes(write.modes), self._ttl)
+            pipeline.evalsha(self._sha, len(stored) + 1, write.keys.applied, *stored, *head, *write.values)
+        for read in reads:
+            pipeline.mget([read.keys.applied, *(read.keys.history(user) for user in read.users)])
+        if profiles:
+            pipeline.mget([profile_key(user) for user in profiles])
+        try:
+            answers = pipeline.execute()
+        except redis.exceptions.NoScriptError:
+            self._sha = b""
+            raise
+        marks, rest = answers[: len(writes)], answers[len(writes) :]
+        histories = [(values[0] or b"", values[1:]) for values in rest[: len(reads)]]
+        return Reply(marks, histories, rest[-1] if profiles else [])
+
+    def _persistently(self, operation: str, attempt: Callable[[], T]) -> T:
+        """Try until it works or `give_up_ms` have passed; while Redis is known to be down, one try per probe."""
+        if self.down:
+            raise Unavailable("Redis is down")
+        deadline = self._clock() + (self._give_up if self._down_until is None else 0)
+        pause = 0.02
+        while True:
+            try:
+                answer = attempt()
+            except redis.exceptions.RedisError as error:
+                self._on_error(operation)
+                if self._clock() + pause >= deadline:
+                    self._down_until = self._clock() + self._probe
+                    raise Unavailable(f"Redis does not do what it should: {error}") from error
+                self._sleep(pause * random.uniform(0.5, 1.5))
+                pause = min(pause * 2, 0.5)
+            else:
+                self._down_until = None
+                return answer
+
+    def _check_policy(self) -> None:
+        policy = self._client.info("memory").get("maxmemory_policy", "noeviction")
+        if policy != "noeviction":
+            raise Halt(
+                f"Redis may evict histories: its maxmemory-policy is {policy}. "
+                "Run `redis-cli config set maxmemory-policy noeviction` (and put it into its configuration)."
+            )
+
+    def _claim(self, key: bytes, record: Namespace) -> Namespace:
+        self._client.set(key, msgspec.json.encode(record), nx=True)
+        try:
+            return msgspec.json.decode(self._client.get(key) or b"", type=Namespace)
+        except msgspec.DecodeError as error:
+            raise Halt(f"the namespace record {key.decode()} is damaged: {error}. Choose another namespace.") from error
+
+
+def connect(url: str, timeout_ms: int) -> "redis.Redis":
+    """A client that fails fast: no hidden retries, since a repeated write must be this module's decision."""
+    return redis.Redis.from_url(
+        url,
+        socket_timeout=timeout_ms / 1000,
+        socket_connect_timeout=timeout_ms / 1000,
+        retry=Retry(NoBackoff(), 0),
+        decode_responses=False,
+        protocol=2,
+    )

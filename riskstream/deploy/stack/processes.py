@@ -98,7 +98,7 @@ class Server(ABC):
                 stdout=log,
                 stderr=log,
                 start_new_session=True,  # a Ctrl-C is for the starter, which ends its servers in order
-                preexec_fn=None if self.daemon else _die_with(os.getpid()),  # noqa: PLW1509 - one call into the kernel
+                preexec_fn=None if self.daemon else die_with_parent(),  # noqa: PLW1509 - one call into the kernel
             )
         self._process = psutil.Process(self._child.pid)
         self._pid_file.write_text(str(self._child.pid))
@@ -194,11 +194,11 @@ def is_alive(process: psutil.Process) -> bool:
         return False
 
 
-def _die_with(parent: int) -> Callable[[], None] | None:
+def die_with_parent() -> Callable[[], None] | None:
     """What a child does before it becomes the server: ask the kernel for SIGKILL at its parent's death."""
     if _LIBC is None:
         return None
-    prctl = _LIBC.prctl
+    prctl, parent = _LIBC.prctl, os.getpid()
 
     def ask() -> None:
         prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)

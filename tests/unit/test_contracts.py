@@ -40,6 +40,11 @@ def test_a_stale_or_missing_document_is_noticed(tmp_path: Path) -> None:
     assert contracts.stale(tmp_path) == ["payment.schema.json", "asyncapi.json"]
 
 
+def test_the_page_for_people_lists_every_reason() -> None:
+    page = (contracts.DIRECTORY / "README.md").read_text()
+    assert all(f"| `{reason}` | {meaning} |" in page for reason, meaning in REASONS.items())
+
+
 def test_every_reference_leads_somewhere() -> None:
     whole = document()
     for node in nodes(whole):

@@ -24,6 +24,7 @@ def common_config(settings: Settings) -> dict[str, Any]:
         "client.id": f"riskstream-{settings.slot}",
         "message.max.bytes": MESSAGE_MAX_BYTES,
         "reconnect.backoff.max.ms": 2_000,
+        "log_level": 4,  # warnings
         **{key: value for key, value in security.items() if value is not None},
         **settings.kafka_common_extra,
     }

@@ -1,7 +1,7 @@
 """The consumer: one batch at a time, and which partitions are whose."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple, Protocol
 
 import structlog
@@ -50,22 +50,31 @@ class Span(NamedTuple):
 
 
 class Ownership(Protocol):
-    """Who is told when partitions come and go. Called while polling; must not raise."""
+    """Who is told when partitions come and go."""
 
-    def assigned(self, partitions: list[int]) -> dict[int, int]: ...
-    def revoked(self, partitions: list[int]) -> None: ...
-    def lost(self, partitions: list[int]) -> None: ...
-    def position(self, partition: int) -> int: ...
+    def assigned(self, spans: Mapping[int, Span]) -> dict[int, int]:
+        """Partitions have come; answers where to read each from."""
+
+    def revoked(self, partitions: list[int]) -> None:
+        """They go, and this worker still owns them while it is told."""
+
+    def lost(self, partitions: list[int]) -> None:
+        """They have gone, and another worker may own them already."""
+
+    def position(self, partition: int) -> int:
+        """The offset to read next."""
 
 
 class Input:
     """The input topic as this worker sees it. Used by one thread."""
 
-    def __init__(self, settings: Settings, ownership: Ownership) -> None:
+    def __init__(self, settings: Settings, ownership: Ownership, on_error: Callable[[str], None]) -> None:
+        """`on_error` is told the name of each error that the client reports."""
+        self._on_error = on_error
         self._topic = settings.input_topic
         self._ownership = ownership
         self._rebalanced = False
-        self.errors: list[str] = []
+        self._failure: Exception | None = None
         self._consumer = Consumer(consumer_config(settings), logger=logging.getLogger("librdkafka"))
         self._consumer.subscribe(
             [self._topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
@@ -75,13 +84,17 @@ class Input:
         """Wait for a first record, then take what has been fetched already. None when nothing came.
 
         Callbacks of the group run in here. A batch that straddles a change of ownership is given back: it may hold
-        records of a partition that has gone, or that begins anew elsewhere. Raises Halt.
+        records of a partition that has gone, or that begins anew elsewhere. Raises Halt, and what went wrong while
+        partitions came or went.
         """
         self._rebalanced = False
+        self._failure = None
         first = self._consumer.poll(timeout_s)
-        if first is None:
-            return None
-        taken = [first, *self._consumer.consume(most - 1, 0)] if most > 1 else [first]
+        taken = [first] if first is not None else []
+        if taken and most > 1:
+            taken += self._consumer.consume(most - 1, 0)
+        if self._failure is not None:
+            raise self._failure
         messages = [message for message in taken if self._is_record(message)]
         if self._rebalanced:
             self._give_back(messages)
@@ -124,6 +137,9 @@ class Input:
         except KafkaException as error:
             raise Unavailable(f"cannot seek: {error}") from error
 
+    def owned(self) -> list[int]:
+        return [part.partition for part in self._consumer.assignment()]
+
     def pause(self, partitions: Iterable[int]) -> None:
         self._consumer.pause([TopicPartition(self._topic, number) for number in partitions])
 
@@ -143,7 +159,7 @@ class Input:
         error = message.error()
         if error is None:
             return True
-        self.errors.append(error.name())
+        self._on_error(error.name())
         if error.fatal() or error.code() in HALTING:
             reason = HALTING.get(error.code(), "the consumer cannot go on")
             where = f"{message.topic()}[{message.partition()}] at offset {message.offset()}"
@@ -152,20 +168,29 @@ class Input:
         return False
 
     def _give_back(self, messages: list[Message]) -> None:
-        owned = {part.partition for part in self._consumer.assignment()}
-        given_back = {message.partition() for message in messages} & owned
+        given_back = {message.partition() for message in messages} & set(self.owned())
         self.seek({number: self._ownership.position(number) for number in given_back})
+
+    # An exception that leaves a callback would take fetched records with it: it is kept and raised by `take`.
 
     def _on_assign(self, consumer: Consumer, parts: list[TopicPartition]) -> None:
         self._rebalanced = True
-        starts = self._ownership.assigned([part.partition for part in parts])
+        starts: dict[int, int] = {}
+        try:
+            starts = self._ownership.assigned(self.spans(part.partition for part in parts))
+        except Exception as error:
+            self._failure = error
+        # Start offsets must be given here: seeking in this callback fails under KIP-848.
         consumer.incremental_assign(
             [TopicPartition(part.topic, part.partition, starts.get(part.partition, NO_OFFSET)) for part in parts]
         )
 
     def _on_revoke(self, consumer: Consumer, parts: list[TopicPartition]) -> None:
         self._rebalanced = True
-        self._ownership.revoked([part.partition for part in parts])
+        try:
+            self._ownership.revoked([part.partition for part in parts])
+        except Exception as error:
+            self._failure = error
         consumer.incremental_unassign(parts)
 
     def _on_lost(self, consumer: Consumer, parts: list[TopicPartition]) -> None:

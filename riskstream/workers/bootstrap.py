@@ -1,0 +1,159 @@
+"""The composition root: builds a worker from its settings, runs it, takes it down."""
+
+import gc
+import signal
+from contextlib import ExitStack
+from functools import partial
+
+import structlog
+from prometheus_client import CollectorRegistry
+
+from riskstream.models.bundle import Bundle, load_bundle
+from riskstream.models.domain import Domain, load_domain
+from riskstream.models.scorer import Scorer
+from riskstream.schemas.decode import Decoder
+from riskstream.schemas.history import Keys, Namespace
+from riskstream.workers.errors import Halt, Unavailable
+from riskstream.workers.health import HealthServer, Status
+from riskstream.workers.history_store import HistoryStore, connect
+from riskstream.workers.join import Join
+from riskstream.workers.kafka.admin import Topic, describe_topics
+from riskstream.workers.kafka.input import Input
+from riskstream.workers.kafka.output import AtLeastOnceOutput, Output, TransactionalOutput
+from riskstream.workers.loop import Loop, Pace
+from riskstream.workers.metrics import Metrics
+from riskstream.workers.ownership import Ownership
+from riskstream.workers.rejection_limit import RejectionLimit
+from riskstream.workers.scoring import Model, Scoring, Topics
+from riskstream.workers.settings import Settings
+from riskstream.workers.working_set import WorkingSet
+
+log = structlog.get_logger(__name__)
+
+WAIT_S = 0.1
+HOUR_MS = 3_600_000
+HEADER_ROOM_BYTES = 65_536
+"""Of a dead letter: what its headers may add to the original."""
+
+
+def run_worker(settings: Settings) -> int:
+    """Runs one scoring worker until SIGTERM or SIGINT; answers the exit code.
+
+    Raises SettingsError, BundleError, DomainError, Halt, Unavailable; nothing is committed that is not whole.
+    """
+    domain = load_domain(settings.domain)
+    bundle = load_bundle(settings.required_bundle(), domain.features)
+    metrics = Metrics(CollectorRegistry())
+    status = Status()
+    with ExitStack() as stack:
+        address = (settings.health_host, settings.health_port)
+        health = HealthServer(address, metrics.registry, status.why_not_live, status.why_not_ready)
+        stack.enter_context(health)
+        model = _model(bundle, metrics)
+        status.model_loaded = True
+        store = _store(settings, domain, metrics)
+        stack.callback(store.close)
+        topics = _checked_topics(settings)
+        _check_namespace(settings, domain, store, topics[settings.input_topic])
+        loop, source = _build(settings, domain, model, store, topics, metrics, status)
+        stack.callback(source.close)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: setattr(loop, "stopping", True))
+        gc.freeze()  # what is built by now stays; collections need not look at it again
+        log.info("worker is ready", slot=settings.slot, model=bundle.label, health_port=health.port)
+        loop.run()
+    log.info("worker has stopped", slot=settings.slot)
+    return 0
+
+
+def _model(bundle: Bundle, metrics: Metrics) -> Model:
+    manifest = bundle.manifest
+    info = {"name": manifest.name, "version": manifest.version, "feature_set": manifest.feature_set}
+    metrics.model_info.info(info)
+    return Model(bundle.label, Scorer(bundle), manifest.thresholds)
+
+
+def _store(settings: Settings, domain: Domain, metrics: Metrics) -> HistoryStore:
+    return HistoryStore(
+        connect(settings.redis_url, settings.redis_timeout_ms),
+        # A history that nothing was added to for twice the horizon can count for no event that is still to come.
+        ttl_ms=2 * domain.features.spec.horizon_ms,
+        give_up_ms=settings.redis_give_up_ms,
+        on_error=lambda operation: metrics.redis_errors_total[operation].inc(),
+    )
+
+
+def _checked_topics(settings: Settings) -> dict[str, Topic]:
+    topics = describe_topics(settings, settings.topics)
+    if missing := [name for name in settings.topics if name not in topics]:
+        raise Halt(f"topics do not exist: {', '.join(missing)}. Run `riskstream topics create`.")
+    counts = {name: topic.partitions for name, topic in topics.items()}
+    if len(set(counts.values())) > 1:
+        raise Halt(f"all topics must have the input's number of partitions, they have {counts}.")
+    return topics
+
+
+def _check_namespace(settings: Settings, domain: Domain, store: HistoryStore, topic: Topic) -> None:
+    record = Namespace(
+        topic=topic.name,
+        topic_id=topic.topic_id,
+        partitions=topic.partitions,
+        layout=domain.layout.name,
+        layout_version=domain.layout.version,
+        capacity=domain.features.spec.capacity,
+    )
+    try:
+        store.check(settings.history_namespace, record)
+    except Unavailable:
+        if settings.on_redis_down == "halt":
+            raise
+        log.warning("Redis does not answer; scoring starts without histories, and each score says so")
+
+
+def _build(
+    settings: Settings,
+    domain: Domain,
+    model: Model,
+    store: HistoryStore,
+    topics: dict[str, Topic],
+    metrics: Metrics,
+    status: Status,
+) -> tuple[Loop, Input]:
+    capacity, degrade = domain.features.spec.capacity, settings.on_redis_down == "degrade"
+    working_set = WorkingSet(domain.layout, capacity, settings.history_cache_mb << 20, settings.log_is_complete)
+    max_age = settings.profile_max_age_hours
+    join = Join(
+        domain,
+        working_set,
+        store,
+        metrics,
+        profile_max_age_ms=domain.profile_max_age_ms if max_age is None else int(max_age * HOUR_MS),
+        write_behind_ms=settings.write_behind_ms,
+        write_behind_facts=settings.write_behind_facts,
+        degrade=degrade,
+    )
+    ownership = Ownership(
+        working_set,
+        store,
+        metrics,
+        join.flush,
+        partial(Keys.of, settings.history_namespace, settings.input_topic),
+        partitions=topics[settings.input_topic].partitions,
+        start=settings.start,
+        degrade=degrade,
+    )
+    source = Input(settings, ownership, on_error=lambda code: metrics.kafka_errors_total[code].inc())
+    output: Output = (
+        TransactionalOutput(settings)
+        if settings.delivery == "exactly_once"
+        else AtLeastOnceOutput(settings, source.commit)
+    )
+    dead_letter_bytes = topics[settings.dead_letter_topic].max_message_bytes - HEADER_ROOM_BYTES
+    targets = Topics(settings.output_topic, settings.dead_letter_topic, dead_letter_bytes)
+    decoder = Decoder(domain.event, settings.max_event_bytes, settings.max_future_ms)
+    scoring = Scoring(domain, decoder, join, model, working_set, targets, metrics)
+    limit = RejectionLimit(
+        settings.max_dead_letters_in_a_row, settings.max_dead_letter_share, settings.dead_letter_window
+    )
+    pace = Pace(settings.max_batch, WAIT_S, settings.kafka_give_up_ms / 1000)
+    return Loop(source, output, ownership, scoring, join, working_set, limit, status, metrics, pace), source

@@ -1,0 +1,1 @@
+"""What integration tests share: a small bundle, worker processes, readers of topics."""

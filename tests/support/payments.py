@@ -11,7 +11,7 @@ Record = tuple[int, bytes | None, bytes | None]
 
 
 @cache
-def log_of(events: int, users: int = 60, seed: int = 11) -> SimulatedLog:
+def log_of(events: int = 3_000, users: int = 60, seed: int = 11) -> SimulatedLog:
     """Few users over many days, so that windows fill; some events twice, some late."""
     return simulate(
         SimulationConfig(seed=seed, users=users, events=events, days=45, repeat_share=0.01, disorder_share=0.02)

@@ -21,6 +21,9 @@ from riskstream.deploy.stack.processes import die_with_parent
 
 CLOCK_FIELDS = ("scored_at",)
 
+Comparable = dict[tuple[int, int], tuple[bytes | None, bytes | None]]
+"""By input record, the key and the value of its output, without the clock."""
+
 
 class Fed(NamedTuple):
     """An input record: where it lies and what it is."""
@@ -132,7 +135,7 @@ class Pipeline:
     def outputs(self, timeout_s: float = 60, most: int | None = None) -> list[Out]:
         """What is committed on the output topics: waits for one output per fed record (or `most`), and then a moment
         longer for records that should not be there."""
-        expected = len(self.fed) if most is None else most
+        expected = len(self.fed) if most is None else min(most, len(self.fed))
         consumer = Consumer(
             {
                 "bootstrap.servers": self.bootstrap,
@@ -183,7 +186,7 @@ def _out(message: Message) -> Out:
     return Out(message.topic(), message.partition(), message.offset(), of, message.key(), value, headers)  # type: ignore[arg-type]
 
 
-def without_clock(outs: Sequence[Out]) -> dict[tuple[int, int], tuple[bytes | None, bytes | None]]:
+def without_clock(outs: Sequence[Out]) -> Comparable:
     """By input record: key and value, the clock's fields cut out of the bytes of scores, all else as it came."""
     return {out.of: (out.key, out.value if "__connect.errors.offset" in out.headers else _cut(out)) for out in outs}
 

@@ -26,7 +26,8 @@ class Domain:
 
     Events have at least `event_id`, `user_id` and `event_time` (epoch ms), and live on a topic keyed by `user_id`.
 
-    - `columns(events)`: an array per field, hashes and codes done, `event_time` and `event_hash` (both int64) among them.
+    - `columns(events)`: an array per field, hashes and codes done; `event_time` and `event_hash`, both int64, among
+      them.
     - `facts(columns, offsets)`: the events as facts, rows of the layout's words.
     - `profiles(profiles, event_time)`: an array per profile field; None, like a missing field, gives NaN or the code 0.
       How old a profile may be is `profile_max_age_ms`; who joins them enforces it before this.

@@ -22,6 +22,9 @@ from numpy.typing import NDArray
 
 from riskstream.schemas.facts import EVENT_HASH, EVENT_TIME
 
+_LOWEST = np.iinfo(np.int64).min
+_GOLDEN = -7046029254386353131  # 2**64 over the golden ratio
+
 # Part of every feature set's identity: raise it when a rule above, or a column's formula, changes.
 REVISION = 1
 
@@ -98,19 +101,11 @@ def aggregate(spec: HistorySpec, facts: Ints, first: Ints, position: Ints) -> Ag
     return Aggregates(values, original)
 
 
-def originals(spec: HistorySpec, facts: Ints, first: Ints, position: Ints) -> Ints:
-    """Only `aggregate(...).original`: for those who rebuild histories and need to know which events are facts."""
-    order = _checked_order(facts, first, position)
-    original = np.empty(len(position), np.int64)
-    _originals(facts, first, position, order, spec.capacity, original)
-    return original
-
-
 def _checked_order(facts: Ints, first: Ints, position: Ints) -> Ints:
     """The events by row. Compiled code does not check indexes, so they are checked here, once a batch."""
     if len(first) != len(position):
         raise ValueError(f"{len(first)} firsts for {len(position)} positions")
-    if len(position) and not (0 <= first.min() and (first <= position).all() and position.max() < len(facts)):
+    if len(position) and not (first.min() >= 0 and (first <= position).all() and position.max() < len(facts)):
         raise ValueError("every event needs 0 <= first <= position < number of facts")
     return np.argsort(position, kind="stable")
 
@@ -128,124 +123,143 @@ class _Rules(NamedTuple):
 class _Scratch(NamedTuple):
     """Working memory of one event; bucket b holds what is in window b and in no smaller one, the last: in none."""
 
-    count: Ints
-    total: Ints
-    peak: Ints
-    variety: Ints  # [word, bucket] distinct values by the smallest window that they were seen in
-    same: Ints  # [word] facts that share the event's value
-    keys: Ints  # [word, slot] hash table of seen values
-    marks: Ints  # [word, slot] generation and bucket of a key; older generations count as empty
-    amounts: Floats
+    amounts: Ints  # the counted facts' values, in offset order ...
+    words: Ints  # [word, fact] ... their distinct words ...
+    buckets: Ints  # ... and their buckets
+    counts: Ints  # [bucket]
+    totals: Ints
+    peaks: Ints
+    variety: Ints  # [bucket] distinct values by the smallest window that they were seen in
+    keys: Ints  # [slot] hash table of values seen
+    marks: Ints  # [slot] generation and bucket of the key; older generations count as empty
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _scratch(windows, distinct, capacity):  # type: ignore[no-untyped-def]
-    buckets, words, slots = len(windows) + 1, len(distinct), 2
+@njit(cache=True, nogil=True)
+def _scratch(windows, words, capacity):  # type: ignore[no-untyped-def]
+    buckets, slots = windows + 1, 2
     while slots < 2 * capacity:
         slots *= 2
     return _Scratch(
+        np.empty(capacity, np.int64),
+        np.empty((words, capacity), np.int64),
+        np.empty(capacity, np.int64),
         np.empty(buckets, np.int64),
         np.empty(buckets, np.int64),
         np.empty(buckets, np.int64),
-        np.empty((words, buckets), np.int64),
-        np.empty(words, np.int64),
-        np.empty((words, slots), np.int64),
-        np.full((words, slots), -1, np.int64),
-        np.empty(capacity, np.float64),
+        np.empty(buckets, np.int64),
+        np.empty(slots, np.int64),
+        np.full(slots, -1, np.int64),
     )
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _note(scratch, word, key, bucket, base, slots):  # type: ignore[no-untyped-def]
-    """Count `key` once, in the smallest bucket that it is seen in. Marks below `base` are those of earlier events."""
-    mask = slots - 1
-    # Golden-ratio hashing: the high bits of the product are well mixed even for small codes such as countries.
-    slot = ((key * -7046029254386353131) >> 32) & mask
-    while scratch.marks[word, slot] >= base:
-        if scratch.keys[word, slot] == key:
-            seen = scratch.marks[word, slot] - base
-            if bucket < seen:
-                scratch.variety[word, seen] -= 1
-                scratch.variety[word, bucket] += 1
-                scratch.marks[word, slot] = base + bucket
-            return
-        slot = (slot + 1) & mask
-    scratch.keys[word, slot] = key
-    scratch.marks[word, slot] = base + bucket
-    scratch.variety[word, bucket] += 1
-
-
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _measure(facts, ring, start, stop, row, rules, scratch, base):  # type: ignore[no-untyped-def]
-    """Fill the buckets for the event at `row`: (row of its original or -1, facts counted, age of the newest)."""
-    scratch.count[:] = 0
-    scratch.total[:] = 0
-    scratch.peak[:] = 0
-    scratch.variety[:] = 0
-    scratch.same[:] = 0
-    slots = 2
-    while slots < 2 * (stop - start):
-        slots *= 2
-    counted, newest = 0, rules.horizon
+@njit(cache=True, nogil=True)
+def _count(facts, ring, start, stop, row, rules, scratch):  # type: ignore[no-untyped-def]  # noqa: PLR0913
+    """Sort the visible facts of the event at `row` into buckets: (row of its original or -1, counted, newest's age)."""
+    buckets, counts, totals, peaks = scratch.buckets, scratch.counts, scratch.totals, scratch.peaks
+    amounts, words, distinct = scratch.amounts, scratch.words, rules.distinct
+    windows, horizon, word, mask = rules.windows, rules.horizon, rules.value, len(ring) - 1
+    now, own = facts[row, EVENT_TIME], facts[row, EVENT_HASH]
+    counts[:] = 0
+    totals[:] = 0
+    peaks[:] = _LOWEST
+    counted, newest = 0, horizon
     for i in range(start, stop):
-        fact = ring[i & (len(ring) - 1)]
-        if facts[fact, EVENT_HASH] == facts[row, EVENT_HASH]:
+        fact = ring[i & mask]
+        if facts[fact, EVENT_HASH] == own:
             return fact, counted, newest  # the original: a repeat sees what lies before it
-        age = facts[row, EVENT_TIME] - facts[fact, EVENT_TIME]
-        if age < 0 or age >= rules.horizon:
+        age = now - facts[fact, EVENT_TIME]
+        if age < 0 or age >= horizon:
             continue
         bucket = 0
-        for w in range(len(rules.windows)):
-            bucket += age >= rules.windows[w]
-        value = facts[fact, rules.value]
-        scratch.peak[bucket] = value if scratch.count[bucket] == 0 else max(scratch.peak[bucket], value)
-        scratch.count[bucket] += 1
-        scratch.total[bucket] += value
-        scratch.amounts[counted] = value
+        for width in windows:
+            bucket += age >= width
+        value = facts[fact, word]
+        counts[bucket] += 1
+        totals[bucket] += value
+        peaks[bucket] = max(peaks[bucket], value)
+        amounts[counted] = value
+        for d in range(len(distinct)):
+            words[d, counted] = facts[fact, distinct[d]]
+        buckets[counted] = bucket
         counted += 1
         newest = min(newest, age)
-        for d in range(len(rules.distinct)):
-            key = facts[fact, rules.distinct[d]]
-            if key != 0:
-                scratch.same[d] += key == facts[row, rules.distinct[d]]
-                _note(scratch, d, key, bucket, base, slots)
     return -1, counted, newest
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _write(facts, row, rules, scratch, counted, newest, out):  # type: ignore[no-untyped-def]
-    """Turn buckets into columns: a window is the sum of its own bucket and the smaller ones."""
-    column, buckets = 0, len(scratch.count)
-    for b in range(1, buckets):
-        if scratch.count[b - 1] > 0:
-            below = scratch.peak[b - 1]
-            scratch.peak[b] = below if scratch.count[b] == 0 else max(scratch.peak[b], below)
-        scratch.count[b] += scratch.count[b - 1]
-        scratch.total[b] += scratch.total[b - 1]
-        scratch.variety[:, b] += scratch.variety[:, b - 1]
-    for b in range(buckets - 1):
-        some = scratch.count[b] > 0
-        out[column] = scratch.count[b]
-        out[column + 1] = scratch.total[b]
-        out[column + 2] = scratch.total[b] / scratch.count[b] if some else np.nan
-        out[column + 3] = scratch.peak[b] if some else np.nan
-        column += 4
-    for d in range(len(rules.distinct)):
-        for w in rules.shown:
-            out[column] = scratch.variety[d, w]
-            column += 1
-    out[column] = newest / 1000.0 if counted > 0 else np.nan
-    mean = scratch.total[buckets - 1] / counted if counted > 0 else np.nan
-    out[column + 1] = mean
+@njit(cache=True, nogil=True)
+def _vary(words, counted, own, base, scratch):  # type: ignore[no-untyped-def]
+    """Count the distinct values of a word by bucket, and return how many facts share the event's own value."""
+    buckets, variety, keys, marks = scratch.buckets, scratch.variety, scratch.keys, scratch.marks
+    variety[:] = 0
+    same, mask = 0, 2
+    while mask < 2 * counted:
+        mask *= 2
+    mask -= 1
+    for i in range(counted - 1, -1, -1):  # newest first: then a value's first sight is mostly its smallest bucket
+        key, bucket = words[i], buckets[i]
+        same += key == own
+        if key == 0:
+            continue
+        # Golden-ratio hashing: the high bits of the product are well mixed even for small codes such as countries.
+        slot = ((key * _GOLDEN) >> 32) & mask
+        while marks[slot] >= base and keys[slot] != key:
+            slot = (slot + 1) & mask
+        seen = marks[slot] - base
+        if seen < 0:
+            keys[slot] = key
+        elif bucket < seen:
+            variety[seen] -= 1
+        else:
+            continue
+        marks[slot] = base + bucket
+        variety[bucket] += 1
+    return same
+
+
+@njit(cache=True, nogil=True)
+def _write_windows(counts, totals, peaks, out):  # type: ignore[no-untyped-def]
+    """A window is its own bucket and the smaller ones."""
+    number, amount, highest = 0, 0, _LOWEST
+    for b in range(len(counts) - 1):
+        number, amount, highest = number + counts[b], amount + totals[b], max(highest, peaks[b])
+        out[4 * b] = number
+        out[4 * b + 1] = amount
+        out[4 * b + 2] = amount / number if number > 0 else np.nan
+        out[4 * b + 3] = highest if number > 0 else np.nan
+
+
+@njit(cache=True, nogil=True)
+def _spread(amounts, counted, total):  # type: ignore[no-untyped-def]
+    """Mean and population deviation, in two passes and in offset order: the same bits everywhere."""
+    if counted == 0:
+        return np.nan, np.nan
+    mean = total / counted
     squares = 0.0
     for i in range(counted):
-        squares += (scratch.amounts[i] - mean) ** 2
-    out[column + 2] = np.sqrt(squares / counted) if counted > 1 else np.nan
-    for d in range(len(rules.distinct)):
-        out[column + 3 + d] = scratch.same[d] if facts[row, rules.distinct[d]] != 0 else np.nan
+        squares += (amounts[i] - mean) ** 2
+    return mean, np.sqrt(squares / counted) if counted > 1 else np.nan
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True)
+def _measure(facts, ring, start, stop, row, rules, scratch, generation, out):  # type: ignore[no-untyped-def]  # noqa: PLR0913
+    """Write the columns of the event at `row`, in the order of `HistorySpec.columns`; return its original or -1."""
+    original, counted, newest = _count(facts, ring, start, stop, row, rules, scratch)
+    _write_windows(scratch.counts, scratch.totals, scratch.peaks, out)
+    words, shown = len(rules.distinct), len(rules.shown)
+    rest = 4 * len(rules.windows) + words * shown
+    for d in range(words):
+        own = facts[row, rules.distinct[d]]
+        base = (generation * words + d) * len(scratch.counts)
+        same = _vary(scratch.words[d], counted, own, base, scratch)
+        for w in range(shown):
+            out[rest - (words - d) * shown + w] = scratch.variety[: rules.shown[w] + 1].sum()
+        out[rest + 3 + d] = same if own != 0 else np.nan
+    out[rest] = newest / 1000.0 if counted > 0 else np.nan
+    out[rest + 1], out[rest + 2] = _spread(scratch.amounts, counted, scratch.totals.sum())
+    return original
+
+
+@njit(cache=True, nogil=True)
 def _ring(capacity):  # type: ignore[no-untyped-def]
     size = 1
     while size < capacity:
@@ -253,7 +267,7 @@ def _ring(capacity):  # type: ignore[no-untyped-def]
     return np.empty(size, np.int64)
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True)
 def _push(ring, stop, begin, end):  # type: ignore[no-untyped-def]
     """Append the rows [begin, end) to the user's facts and return their new number; the ring forgets the oldest."""
     skip = max(0, end - begin - len(ring))
@@ -270,38 +284,18 @@ _INT = types.int64
 
 @njit(
     types.void(_ROWS, *[_VECTOR] * 6, _INT, _INT, _INT, types.float64[:, ::1], types.int64[::1]), cache=True, nogil=True
-)  # type: ignore[untyped-decorator]
-def _aggregate(facts, first, position, order, windows, distinct, shown, value, horizon, capacity, values, original):  # type: ignore[no-untyped-def]
+)
+def _aggregate(facts, first, position, order, windows, distinct, shown, value, horizon, capacity, values, original):  # type: ignore[no-untyped-def]  # noqa: PLR0913
     rules = _Rules(windows, distinct, shown, value, horizon)
-    scratch = _scratch(windows, distinct, capacity)
+    scratch = _scratch(len(windows), len(distinct), capacity)
     ring, user, stop, done = _ring(capacity), -1, 0, 0
     for generation, k in enumerate(order):
         row = position[k]
         if first[k] != user:
             user, stop, done = first[k], 0, first[k]
         stop = _push(ring, stop, done, row)
-        base = generation * (len(windows) + 1)
         start = max(0, stop - capacity)
-        original[k], counted, newest = _measure(facts, ring, start, stop, row, rules, scratch, base)
-        _write(facts, row, rules, scratch, counted, newest, values[k])
-        if original[k] < 0:
-            stop = _push(ring, stop, row, row + 1)
-        done = row + 1
-
-
-@njit(types.void(_ROWS, _VECTOR, _VECTOR, _VECTOR, _INT, types.int64[::1]), cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _originals(facts, first, position, order, capacity, original):  # type: ignore[no-untyped-def]
-    ring, user, stop, done = _ring(capacity), -1, 0, 0
-    for k in order:
-        row = position[k]
-        if first[k] != user:
-            user, stop, done = first[k], 0, first[k]
-        stop = _push(ring, stop, done, row)
-        original[k] = -1
-        for i in range(max(0, stop - capacity), stop):
-            if facts[ring[i & (len(ring) - 1)], EVENT_HASH] == facts[row, EVENT_HASH]:
-                original[k] = ring[i & (len(ring) - 1)]
-                break
+        original[k] = _measure(facts, ring, start, stop, row, rules, scratch, generation, values[k])
         if original[k] < 0:
             stop = _push(ring, stop, row, row + 1)
         done = row + 1

@@ -1,6 +1,6 @@
 """A whole log at once: the vectors the live workers made, or will make, bit for bit, by the same functions.
 
-Training and backfill use this. It differs from a worker only in where a user's facts come from: here from the log itself.
+Training and backfill use this. It differs from a worker only in where a user's facts come from: the log itself.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence

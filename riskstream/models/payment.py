@@ -4,7 +4,9 @@ To add a feature, add a row to FEATURES (and a function, if it is more than a hi
 """
 
 from collections.abc import Sequence
+from itertools import product
 from operator import attrgetter
+from string import ascii_uppercase
 from typing import Any
 
 import numpy as np
@@ -33,12 +35,15 @@ HISTORY = HistorySpec(
     distinct_windows=("24h", "30d"),
 )
 
-_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-_COUNTRY: dict[str | None, int] = {a + b: 1 + 26 * i + j for i, a in enumerate(_LETTERS) for j, b in enumerate(_LETTERS)}
+_COUNTRY: dict[str | None, int] = {
+    a + b: code for code, (a, b) in enumerate(product(ascii_uppercase, repeat=2), start=1)
+}
 _CHANNEL = {name: code for code, name in enumerate(CHANNELS)}
 _ENTRY_MODE: dict[str | None, int] = {name: code for code, name in enumerate(ENTRY_MODES)}
-_FIELDS = ("event_id", "event_time", "amount", "merchant_id", "mcc", "country")
-_FIELDS += ("channel", "device_id", "ip_country", "entry_mode", "card_present")
+_FIELDS = (
+    *("event_id", "event_time", "amount", "merchant_id", "mcc", "country"),
+    *("channel", "device_id", "ip_country", "entry_mode", "card_present"),
+)
 _fields_of = attrgetter(*_FIELDS)
 
 
@@ -51,7 +56,7 @@ def columns(events: Sequence[Payment]) -> dict[str, Column]:
         "event_hash": _hashes(event),
         "amount": np.array(amount, np.int64),
         "merchant": _hashes(merchant),
-        "device": np.array([xxh3_64_intdigest(d.encode()) if d is not None else 0 for d in device], np.uint64).view(np.int64),
+        "device": _hashes(device),
         "country": np.array([_COUNTRY[c] for c in country], np.int64),
         "mcc": np.array([int(code) for code in mcc], np.int64),
         "channel": np.array([_CHANNEL.get(c, 0) for c in channel], np.int64),
@@ -61,8 +66,9 @@ def columns(events: Sequence[Payment]) -> dict[str, Column]:
     }
 
 
-def _hashes(ids: Sequence[str]) -> Column:
-    return np.array([xxh3_64_intdigest(i.encode()) for i in ids], np.uint64).view(np.int64)
+def _hashes(ids: Sequence[str | None]) -> Column:
+    """Each id's hash; 0 is missing."""
+    return np.array([0 if i is None else xxh3_64_intdigest(i.encode()) for i in ids], np.uint64).view(np.int64)
 
 
 def profiles(found: Sequence[PaymentProfile | None], event_time: NDArray[np.int64]) -> dict[str, Column]:
@@ -79,7 +85,7 @@ def profiles(found: Sequence[PaymentProfile | None], event_time: NDArray[np.int6
 
 
 def _amount(x: Inputs) -> Column:
-    return np.log1p(x.event["amount"])
+    return np.asarray(np.log1p(x.event["amount"]))
 
 
 def _hour(x: Inputs) -> Column:
@@ -156,7 +162,8 @@ def _chargebacks(x: Inputs) -> Column:
 
 def _ratio(over: Column, under: Column) -> Column:
     """over / under; NaN where `under` is zero or missing, so that no infinity reaches a model."""
-    return np.divide(over, under, out=np.full(len(over), np.nan), where=under > 0)
+    quotient: Column = np.divide(over, under, out=np.full(len(over), np.nan), where=under > 0)
+    return quotient
 
 
 def _differs(code: Column, other: Column) -> Column:
@@ -197,7 +204,7 @@ FEATURES = FeatureSet(
         Feature("entry_mode", "position in ENTRY_MODES, 0 is unknown or missing", "code", 1, _entry_mode),
         Feature("card_present", "the card was there", "0/1", 1, _card_present),
         Feature("mcc", "merchant category code", "code", 1, _mcc),
-        Feature("ip_country_differs", "the address is in another country than the merchant", "0/1", 1, _ip_country_differs),
+        Feature("ip_country_differs", "the address is not in the merchant's country", "0/1", 1, _ip_country_differs),
         Feature("has_device", "the payment names a device", "0/1", 1, _has_device),
         # The user's history.
         *_window_rows("1h"),

@@ -26,7 +26,7 @@ class CorruptHistory(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """The applied mark of a partition: facts below `offset` are stored, and complete for event times from `since` on."""
+    """A partition's applied mark: facts below `offset` are stored, and complete for event times from `since` on."""
 
     epoch: int
     offset: int

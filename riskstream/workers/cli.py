@@ -1,7 +1,5 @@
 """The command line. A command imports what it needs when it runs: `--help` is quick, extras stay optional."""
 
-# ruff: noqa: PLC0415, PLR0913  for that reason; and an option of a command is an argument here
-
 from pathlib import Path
 from typing import Annotated, Any
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 
 class Unavailable(Exception):
-    """Not now: a dependency does not answer. Bounded retries, then the declared degraded mode or an uncommitted exit."""
+    """Not now: a dependency is away. Bounded retries, then the declared degraded mode or an uncommitted exit."""
 
 
 class StateLost(Exception):

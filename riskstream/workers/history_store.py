@@ -4,7 +4,8 @@ import random
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from functools import partial
+from typing import TypeVar, cast
 
 import msgspec
 import redis
@@ -72,28 +73,20 @@ class Reply:
     profiles: list[bytes | None]
 
 
+@dataclass(slots=True)
 class HistoryStore:
     """One connection to Redis. Never retries on its own inside a call; `exchange` bounds its attempts by time."""
 
-    def __init__(
-        self,
-        client: "redis.Redis",
-        ttl_ms: int,
-        give_up_ms: int = 3_000,
-        probe_ms: int = 1_000,
-        on_error: Callable[[str], None] = lambda operation: None,
-        clock: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], None] = time.sleep,
-    ) -> None:
-        self._client = client
-        self._ttl = b"%d" % ttl_ms
-        self._give_up = give_up_ms / 1000
-        self._probe = probe_ms / 1000
-        self._on_error = on_error
-        self._clock = clock
-        self._sleep = sleep
-        self._sha = b""
-        self._down_until: float | None = None
+    client: redis.Redis
+    ttl_ms: int
+    give_up_ms: int = 3_000
+    probe_ms: int = 1_000
+    on_error: Callable[[str], None] = lambda operation: None
+    clock: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
+
+    _sha: str = ""
+    _down_until: float | None = None
 
     def check(self, namespace: str, record: Namespace) -> None:
         """Refuse a Redis that may forget, or one whose keys were written for something else.
@@ -117,7 +110,7 @@ class HistoryStore:
         """The raw applied mark of each partition. Raises Unavailable."""
         if not partitions:
             return []
-        return self._persistently("applied", lambda: self._client.mget([keys.applied for keys in partitions]))
+        return self._persistently("applied", lambda: self._mget([keys.applied for keys in partitions]))
 
     def exchange(self, writes: list[Write], reads: list[Read], profiles: list[str]) -> Reply:
         """Write, then read, in one round trip. A repeated write that was already executed reports success.
@@ -128,30 +121,30 @@ class HistoryStore:
 
     def history(self, keys: Keys, user: str) -> tuple[bytes | None, bytes | None, bytes | None]:
         """For inspection: the mark, the stored history and the profile of one user."""
-        mark, history = self._persistently("inspect", lambda: self._client.mget([keys.applied, keys.history(user)]))
-        return mark, history, self._persistently("inspect", lambda: self._client.get(profile_key(user)))
+        wanted = [keys.applied, keys.history(user), profile_key(user)]
+        mark, history, profile = self._persistently("inspect", lambda: self._mget(wanted))
+        return mark, history, profile
 
     def put_profiles(self, profiles: Sequence[tuple[bytes, bytes]]) -> None:
         """Write profiles as another system would: (key, JSON) pairs."""
         for start in range(0, len(profiles), 1_000):
-            chunk = dict(profiles[start : start + 1_000])
-            self._persistently("profiles", lambda chunk=chunk: self._client.mset(chunk))
+            self._persistently("profiles", partial(self.client.mset, dict(profiles[start : start + 1_000])))
 
     def close(self) -> None:
-        self._client.close()
+        self.client.close()
 
     @property
     def down(self) -> bool:
         """Whether the last attempt was given up and the next probe is not due yet."""
-        return self._down_until is not None and self._clock() < self._down_until
+        return self._down_until is not None and self.clock() < self._down_until
 
     def _exchange(self, writes: list[Write], reads: list[Read], profiles: list[str]) -> Reply:
         if writes and not self._sha:
-            self._sha = self._client.script_load(WRITE_SCRIPT)
-        pipeline = self._client.pipeline(transaction=False)
+            self._sha = cast(bytes, self.client.script_load(WRITE_SCRIPT)).decode()
+        pipeline = self.client.pipeline(transaction=False)
         for write in writes:
             stored = [write.keys.history(user) for user in write.users]
-            head = (write.expected, write.applied, bytes(write.modes), self._ttl)
+            head = (write.expected, write.applied, bytes(write.modes), self.ttl_ms)
             pipeline.evalsha(self._sha, len(stored) + 1, write.keys.applied, *stored, *head, *write.values)
         for read in reads:
             pipeline.mget([read.keys.applied, *(read.keys.history(user) for user in read.users)])
@@ -160,7 +153,7 @@ class HistoryStore:
         try:
             answers = pipeline.execute()
         except redis.exceptions.NoScriptError:
-            self._sha = b""
+            self._sha = ""
             raise
         marks, rest = answers[: len(writes)], answers[len(writes) :]
         histories = [(values[0] or b"", values[1:]) for values in rest[: len(reads)]]
@@ -170,24 +163,27 @@ class HistoryStore:
         """Try until it works or `give_up_ms` have passed; while Redis is known to be down, one try per probe."""
         if self.down:
             raise Unavailable("Redis is down")
-        deadline = self._clock() + (self._give_up if self._down_until is None else 0)
+        deadline = self.clock() + (self.give_up_ms / 1000 if self._down_until is None else 0)
         pause = 0.02
         while True:
             try:
                 answer = attempt()
             except redis.exceptions.RedisError as error:
-                self._on_error(operation)
-                if self._clock() + pause >= deadline:
-                    self._down_until = self._clock() + self._probe
+                self.on_error(operation)
+                if self.clock() + pause >= deadline:
+                    self._down_until = self.clock() + self.probe_ms / 1000
                     raise Unavailable(f"Redis does not do what it should: {error}") from error
-                self._sleep(pause * random.uniform(0.5, 1.5))
+                self.sleep(pause * random.uniform(0.5, 1.5))
                 pause = min(pause * 2, 0.5)
             else:
                 self._down_until = None
                 return answer
 
+    def _mget(self, keys: list[bytes]) -> list[bytes | None]:
+        return cast(list[bytes | None], self.client.mget(keys))
+
     def _check_policy(self) -> None:
-        policy = self._client.info("memory").get("maxmemory_policy", "noeviction")
+        policy = self.client.info("memory").get("maxmemory_policy", "noeviction")
         if policy != "noeviction":
             raise Halt(
                 f"Redis may evict histories: its maxmemory-policy is {policy}. "
@@ -195,9 +191,9 @@ class HistoryStore:
             )
 
     def _claim(self, key: bytes, record: Namespace) -> Namespace:
-        self._client.set(key, msgspec.json.encode(record), nx=True)
+        self.client.set(key, msgspec.json.encode(record), nx=True)
         try:
-            return msgspec.json.decode(self._client.get(key) or b"", type=Namespace)
+            return msgspec.json.decode(self.client.get(key) or b"", type=Namespace)
         except msgspec.DecodeError as error:
             raise Halt(f"the namespace record {key.decode()} is damaged: {error}. Choose another namespace.") from error
 

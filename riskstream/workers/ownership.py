@@ -1,11 +1,12 @@
 """Which partitions this worker owns, and the one way to get their state.
 
-State is taken on assignment, after an abort, after an unclear commit, after Redis lost something, after any doubt: forget
-what is in memory, read the applied mark, and read the input again from there. Records below the committed offset are
-facts only; scoring starts at the committed offset.
+State is taken on assignment, after an abort, after an unclear commit, after Redis lost something, after any doubt:
+forget what is in memory, read the applied mark, and read the input again from there. Records below the committed offset
+are facts only; scoring starts at the committed offset.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import structlog
 
@@ -19,55 +20,45 @@ from riskstream.workers.working_set import LogSpan, Partition, WorkingSet
 log = structlog.get_logger(__name__)
 
 
+@dataclass(slots=True)
 class Ownership:
-    """Told by the input when partitions come and go; keeps the working set in step."""
+    """Told by the input when partitions come and go; keeps the working set in step.
 
-    def __init__(
-        self,
-        working_set: WorkingSet,
-        store: HistoryStore,
-        metrics: Metrics,
-        flush: Callable[[Sequence[Partition]], None],
-        keys: Callable[[int], Keys],
-        *,
-        partitions: int,
-        start: str,
-        degrade: bool,
-    ) -> None:
-        """`flush` writes partitions behind to the end; `keys` names a partition's keys; `start` is earliest or latest."""
-        self._working_set = working_set
-        self._store = store
-        self._metrics = metrics
-        self._flush = flush
-        self._keys = keys
-        self._partitions = partitions
-        self._start = start
-        self._degrade = degrade
-        self.known = False
+    `flush` writes partitions behind to the end; `keys` names a partition's keys; `partitions` is the number that the
+    namespace was made for; `start` is earliest or latest, for a group without committed offsets.
+    """
+
+    working_set: WorkingSet
+    store: HistoryStore
+    metrics: Metrics
+    flush: Callable[[Sequence[Partition]], None]
+    keys: Callable[[int], Keys]
+    partitions: int
+    start: str
+    degrade: bool
+    known: bool = False
 
     def assigned(self, spans: Mapping[int, Span]) -> dict[int, int]:
-        self._metrics.rebalances_total["assigned"].inc()
+        self.metrics.rebalances_total["assigned"].inc()
         self.known = True
         return self.take_state(spans, "assigned")
 
     def revoked(self, partitions: list[int]) -> None:
-        self._metrics.rebalances_total["revoked"].inc()
+        self.metrics.rebalances_total["revoked"].inc()
         try:
-            self._flush([self._working_set.partitions[n] for n in partitions if n in self._working_set.partitions])
+            self.flush([self.working_set.partitions[n] for n in partitions if n in self.working_set.partitions])
         except (StateLost, Unavailable) as error:
             log.warning("facts were not written behind; the next owner reads them from the log", error=str(error))
         self._forget(partitions)
 
     def lost(self, partitions: list[int]) -> None:
-        self._metrics.rebalances_total["lost"].inc()
+        self.metrics.rebalances_total["lost"].inc()
         self._forget(partitions)
 
     def position(self, partition: int) -> int:
-        return self._working_set.partitions[partition].position
+        return self.working_set.partitions[partition].position
 
-    def take_state(
-        self, spans: Mapping[int, Span], cause: str, rebuild: Sequence[int] = ()
-    ) -> dict[int, int]:
+    def take_state(self, spans: Mapping[int, Span], cause: str, rebuild: Sequence[int] = ()) -> dict[int, int]:
         """Where to read each partition from. Those in `rebuild` get new histories, whatever Redis holds.
 
         While Redis is down the state cannot be taken: scoring starts without histories, and each score says so.
@@ -79,33 +70,33 @@ class Ownership:
         for number in numbers:
             span = LogSpan(spans[number].log_start, self._live_from(number, spans[number]))
             mark = None if marks is None else marks[number]
-            start = self._working_set.open(number, self._keys(number), mark, span, rebuild=number in rebuild)
-            partition = self._working_set.partitions[number]
+            start = self.working_set.open(number, self.keys(number), mark, span, rebuild=number in rebuild)
+            partition = self.working_set.partitions[number]
             if marks is None:
                 partition.whole = False
                 partition.position = start = span.live_from
             starts[number] = start
-            self._metrics.recoveries_total[cause].inc()
+            self.metrics.recoveries_total[cause].inc()
             log.info("state is taken", partition=number, cause=cause, read_from=start, score_from=span.live_from)
-        self._metrics.assigned_partitions.set(len(self._working_set.partitions))
+        self.metrics.assigned_partitions.set(len(self.working_set.partitions))
         return starts
 
     def _marks(self, numbers: Sequence[int]) -> dict[int, bytes | None] | None:
         try:
-            return dict(zip(numbers, self._store.applied([self._keys(n) for n in numbers]), strict=True))
+            return dict(zip(numbers, self.store.applied([self.keys(n) for n in numbers]), strict=True))
         except Unavailable:
-            if not self._degrade:
+            if not self.degrade:
                 raise
             return None
 
     def _live_from(self, number: int, span: Span) -> int:
-        if number >= self._partitions:
+        if number >= self.partitions:
             raise Halt(
                 f"partition {number} was added to the input topic, so users have moved between partitions. "
                 "Start with a new RISKSTREAM_HISTORY_NAMESPACE to rebuild the histories from the log."
             )
         if span.committed is None:
-            return span.log_start if self._start == "earliest" else span.log_end
+            return span.log_start if self.start == "earliest" else span.log_end
         if not span.log_start <= span.committed <= span.log_end:
             raise Halt(
                 f"partition {number}: the group would go on at offset {span.committed}, yet the log holds "
@@ -115,7 +106,7 @@ class Ownership:
         return span.committed
 
     def _forget(self, partitions: Sequence[int]) -> None:
-        self._working_set.drop(partitions)
+        self.working_set.drop(partitions)
         for number in partitions:
-            self._metrics.applied_lag_events.forget(number)
-        self._metrics.assigned_partitions.set(len(self._working_set.partitions))
+            self.metrics.applied_lag_events.forget(number)
+        self.metrics.assigned_partitions.set(len(self.working_set.partitions))

@@ -26,7 +26,7 @@ class RejectionLimit:
 
     def forget(self, partition: int) -> None:
         for counts in (self._in_a_row, self._last, self._refused):
-            counts.pop(partition, None)  # type: ignore[attr-defined]
+            counts.pop(partition, None)
 
     def _count(self, partition: int, refused: bool) -> None:
         self._in_a_row[partition] = self._in_a_row.get(partition, 0) + 1 if refused else 0

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from riskstream.models.domain import Domain
 from riskstream.models.features import vector_digest
 from riskstream.models.history import Aggregates, aggregate
-from riskstream.models.policy import DECISIONS, Policy
+from riskstream.models.policy import Policy
 from riskstream.schemas.dead_letter import Rejection, dead_letter_headers
 from riskstream.schemas.decode import Decoded, Decoder
-from riskstream.schemas.score import DEGRADED, RiskScore, encode_score
-from riskstream.workers.join import HISTORY_UNAVAILABLE, Join, Joined
+from riskstream.schemas.score import DECISIONS, DEGRADED, RiskScore, encode_score
+from riskstream.workers.join import Join, Joined
 from riskstream.workers.kafka.input import Batch
 from riskstream.workers.kafka.output import Outgoing
 from riskstream.workers.metrics import Metrics
@@ -73,77 +73,67 @@ class Outcome(NamedTuple):
     refused: Mapping[int, Rejection]
 
 
+@dataclass(slots=True)
 class Scoring:
     """One batch in, its outcome out. Touches nothing but the join's reads until the outcome is absorbed."""
 
-    def __init__(
-        self,
-        domain: Domain,
-        decoder: Decoder,
-        join: Join,
-        model: Model,
-        working_set: WorkingSet,
-        topics: Topics,
-        metrics: Metrics,
-        clock: Callable[[], float] = time.time,
-    ) -> None:
-        self._domain = domain
-        self._decoder = decoder
-        self._join = join
-        self._model = model
-        self._working_set = working_set
-        self._topics = topics
-        self._metrics = metrics
-        self._clock = clock
+    domain: Domain
+    decoder: Decoder
+    join: Join
+    model: Model
+    working_set: WorkingSet
+    topics: Topics
+    metrics: Metrics
+    clock: Callable[[], float] = time.time
 
     def __call__(self, batch: Batch) -> Outcome:
         """Raises what the join raises, and NonFiniteScore."""
         with self._stage("decode"):
-            decoded = self._decoder(batch.records)
+            decoded = self.decoder(batch.records)
         with self._stage("join"):
-            joined = self._join(*_where(batch, decoded), decoded)
+            joined = self.join(*_where(batch, decoded), decoded)
         with self._stage("assemble"):
             aggregates, vectors = self._assemble(joined)
         live = self._live(batch)
         rows = np.flatnonzero(live[decoded.rows])
         with self._stage("score"):
-            scores = self._model.scorer(vectors[rows])
+            scores = self.model.scorer(vectors[rows])
         with self._stage("decide"):
-            decisions = self._model.policy.decide(scores)
+            decisions = self.model.policy.decide(scores)
         scored = Scored(rows, vectors[rows], scores, decisions, aggregates.original[rows] >= 0)
         refused = {index: rejection for index, rejection in decoded.rejections.items() if live[index]}
         records = [*self._scores(batch, decoded, joined, scored), *self._dead_letters(batch, refused)]
-        assert len(records) == int(live.sum()), "every live record must leave exactly once"
+        if len(records) != live.sum():
+            raise RuntimeError(f"{live.sum()} records went in and {len(records)} would come out")
         offsets = {
             number: offset
             for number, offset in batch.next_offsets().items()
-            if offset > self._working_set.partitions[number].live_from
+            if offset > self.working_set.partitions[number].live_from
         }
         return Outcome(batch, records, offsets, joined, aggregates, scored, refused)
 
     def absorb(self, outcome: Outcome) -> None:
         """After the commit was confirmed: the facts become history, the positions move, the counts count."""
-        self._working_set.absorb(outcome.joined.gathered, outcome.aggregates.original >= 0)
+        self.working_set.absorb(outcome.joined.gathered, outcome.aggregates.original >= 0)
         for number, offset in outcome.batch.next_offsets().items():
-            self._working_set.partitions[number].position = offset
-        self._working_set.evict()
+            self.working_set.partitions[number].position = offset
+        self.working_set.evict()
         self._count(outcome)
 
     def _live(self, batch: Batch) -> NDArray[np.bool_]:
-        partitions = self._working_set.partitions
+        partitions = self.working_set.partitions
         live_from = np.array([partitions[number].live_from for number in batch.partitions], np.int64)
         return np.asarray(batch.offsets, np.int64) >= live_from
 
     def _assemble(self, joined: Joined) -> tuple[Aggregates, NDArray[np.float32]]:
-        features = self._domain.features
+        features = self.domain.features
         gathered = joined.gathered
         aggregates = aggregate(features.spec, gathered.facts, gathered.first, gathered.position)
         aggregates.values[~gathered.known] = np.nan
         return aggregates, features.assemble(joined.columns, aggregates.values, joined.profile)
 
     def _scores(self, batch: Batch, decoded: Decoded, joined: Joined, scored: Scored) -> Iterator[Outgoing]:
-        topic = batch.messages[0].topic()
-        scored_at = int(self._clock() * 1000)
+        scored_at = int(self.clock() * 1000)
         columns = zip(
             scored.rows.tolist(),
             decoded.rows[scored.rows].tolist(),
@@ -162,10 +152,10 @@ class Scoring:
                 user_id=event.user_id,
                 score=score,
                 decision=DECISIONS[decision],
-                model=self._model.label,
-                feature_set=self._domain.features.id,
+                model=self.model.label,
+                feature_set=self.domain.features.id,
                 vector=vector,
-                topic=topic,
+                topic=batch.topic,
                 partition=partition,
                 offset=batch.offsets[index],
                 event_time=event.event_time,
@@ -173,27 +163,27 @@ class Scoring:
                 duplicate=repeated,
                 degraded=DEGRADED_NAMES[degraded],
             )
-            yield Outgoing(self._topics.scores, partition, batch.records.keys[index], encode_score(value))
+            yield Outgoing(self.topics.scores, partition, batch.records.keys[index], encode_score(value))
 
     def _dead_letters(self, batch: Batch, refused: Mapping[int, Rejection]) -> Iterator[Outgoing]:
         for index, rejection in refused.items():
             message = batch.messages[index]
             partition, value = batch.partitions[index], batch.records.values[index]
-            origin = (message.topic(), partition, batch.offsets[index], batch.records.timestamps[index])
+            origin = (batch.topic, partition, batch.offsets[index], batch.records.timestamps[index])
             headers = [*(message.headers() or ()), *dead_letter_headers(rejection, "decode", *origin)]
-            if value is not None and len(value) > self._topics.dead_letter_bytes:
+            if value is not None and len(value) > self.topics.dead_letter_bytes:
                 headers.append(("__connect.errors.value.sha256", sha256(value).hexdigest().encode()))
                 value = None
-            yield Outgoing(self._topics.dead_letters, partition, batch.records.keys[index], value, headers)
+            yield Outgoing(self.topics.dead_letters, partition, batch.records.keys[index], value, headers)
 
     @contextmanager
     def _stage(self, name: str) -> Iterator[None]:
         started = time.perf_counter()
         yield
-        self._metrics.stage_seconds[name].observe(time.perf_counter() - started)
+        self.metrics.stage_seconds[name].observe(time.perf_counter() - started)
 
     def _count(self, outcome: Outcome) -> None:
-        metrics, scored = self._metrics, outcome.scored
+        metrics, scored = self.metrics, outcome.scored
         metrics.events_total.inc(len(outcome.records))
         metrics.batch_events.observe(len(outcome.batch.messages))
         for code, count in enumerate(np.bincount(scored.decisions, minlength=len(DECISIONS)).tolist()):
@@ -206,9 +196,9 @@ class Scoring:
         for rejection in outcome.refused.values():
             metrics.dead_letters_total[rejection.reason].inc()
         metrics.recovered_facts_total.inc(len(outcome.batch.messages) - len(outcome.records))
-        metrics.history_cache_bytes.set(self._working_set.size)
+        metrics.history_cache_bytes.set(self.working_set.size)
         timestamps = np.array(outcome.batch.records.timestamps, np.float64)
-        metrics.event_age_seconds.observe(np.maximum(self._clock() - timestamps[timestamps >= 0] / 1000, 0.0))
+        metrics.event_age_seconds.observe(np.maximum(self.clock() - timestamps[timestamps >= 0] / 1000, 0.0))
 
 
 def _where(batch: Batch, decoded: Decoded) -> tuple[Sequence[int], NDArray[np.int64]]:

@@ -12,10 +12,10 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from confluent_kafka import Consumer, Message, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 
 from riskstream.deploy.stack.processes import die_with_parent
 
@@ -165,9 +165,8 @@ class Pipeline:
         fed = {(record.partition, record.offset) for record in self.fed}
         missing, extra = sorted(fed - set(places)), sorted(set(places) - fed)
         doubled = sorted({place for place in places if places.count(place) > 1}) if len(places) > len(fed) else []
-        assert not (missing or extra or doubled), (
-            f"{len(missing)} missing {missing[:5]}, {len(doubled)} doubled {doubled[:5]}, {len(extra)} extra {extra[:5]}"
-        )
+        found = {"missing": missing, "doubled": doubled, "extra": extra}
+        assert not any(found.values()), {what: (len(places), places[:5]) for what, places in found.items()}
         assert all(out.partition == out.of[0] for out in outs), "an output is on another partition than its input"
         for topic in self.topics[1:]:
             for partition in range(self.partitions):
@@ -176,7 +175,8 @@ class Pipeline:
 
 
 def _out(message: Message) -> Out:
-    headers = {name: value for name, value in message.headers() or [] if isinstance(value, bytes)}
+    pairs = cast(list[tuple[str, bytes]], message.headers() or [])
+    headers = dict(pairs)
     value = message.value()
     if "__connect.errors.offset" in headers:
         of = int(headers["__connect.errors.partition"]), int(headers["__connect.errors.offset"])

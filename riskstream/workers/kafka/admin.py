@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
-from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
+from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType  # type: ignore[attr-defined]
 
 from riskstream.workers.errors import Unavailable
 from riskstream.workers.kafka.config import common_config
@@ -37,7 +37,9 @@ def describe_topics(settings: Settings, names: tuple[str, ...]) -> dict[str, Top
     }
 
 
-def create_topics(settings: Settings, partitions: Mapping[str, int], replication: int, config: Mapping[str, str]) -> None:
+def create_topics(
+    settings: Settings, partitions: Mapping[str, int], replication: int, config: Mapping[str, str]
+) -> None:
     """Make topics with the given numbers of partitions. Raises Unavailable with the broker's reason."""
     client = AdminClient(common_config(settings))
     new = [NewTopic(name, count, replication, config=dict(config)) for name, count in partitions.items()]

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, cast
 
 import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
@@ -18,7 +18,7 @@ REQUEST_TIMEOUT_S = 10.0
 NO_OFFSET = -1001
 
 HALTING = {
-    KafkaError._AUTO_OFFSET_RESET: "the log no longer has the offset this group would read next (retention overtook it)",
+    KafkaError._AUTO_OFFSET_RESET: "the log no longer has the offset to read next, retention overtook the group",
     KafkaError.TOPIC_AUTHORIZATION_FAILED: "the broker does not let this user read the topic",
     KafkaError.GROUP_AUTHORIZATION_FAILED: "the broker does not let this user join the group",
     KafkaError._BAD_MSG: "a record batch is damaged",
@@ -30,6 +30,7 @@ HALTING = {
 class Batch(NamedTuple):
     """Records of all owned partitions; of one partition in offset order. `group` goes with their commit."""
 
+    topic: str
     messages: list[Message]
     partitions: list[int]
     offsets: list[int]
@@ -107,9 +108,10 @@ class Input:
             [timestamp if kind else -1 for kind, timestamp in (message.timestamp() for message in messages)],
         )
         return Batch(
+            self._topic,
             messages,
-            [message.partition() for message in messages],
-            [message.offset() for message in messages],
+            [cast(int, message.partition()) for message in messages],
+            [cast(int, message.offset()) for message in messages],
             records,
             self._consumer.consumer_group_metadata(),
         )
@@ -168,7 +170,7 @@ class Input:
         return False
 
     def _give_back(self, messages: list[Message]) -> None:
-        given_back = {message.partition() for message in messages} & set(self.owned())
+        given_back = {cast(int, message.partition()) for message in messages} & set(self.owned())
         self.seek({number: self._ownership.position(number) for number in given_back})
 
     # An exception that leaves a callback would take fetched records with it: it is kept and raised by `take`.

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, cast
 
 from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 
@@ -116,7 +116,7 @@ def _produce(producer: Producer, records: Iterable[Outgoing], timeout_s: float, 
     for topic, partition, key, value, headers in records:
         while True:
             try:
-                produce(topic, value, key, partition, on_delivery=on_delivery, headers=headers)
+                produce(topic, value, key, partition, on_delivery=on_delivery, headers=cast(Any, headers))
             except BufferError:
                 _make_room(producer, timeout_s)
             else:
@@ -133,7 +133,7 @@ def _positions(settings: Settings, offsets: dict[int, int]) -> list[TopicPartiti
 
 
 def _kafka_error(error: KafkaException) -> KafkaError:
-    return error.args[0]
+    return cast(KafkaError, error.args[0])
 
 
 def _refused(error: KafkaException, otherwise: Exception) -> Exception:

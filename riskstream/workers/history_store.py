@@ -140,7 +140,7 @@ class HistoryStore:
 
     def _exchange(self, writes: list[Write], reads: list[Read], profiles: list[str]) -> Reply:
         if writes and not self._sha:
-            self._sha = cast(bytes, self.client.script_load(WRITE_SCRIPT)).decode()
+            self._sha = self.client.script_load(WRITE_SCRIPT)
         pipeline = self.client.pipeline(transaction=False)
         for write in writes:
             stored = [write.keys.history(user) for user in write.users]

@@ -1,8 +1,8 @@
 """The bundle: a model that can be deployed, as a directory that never changes once made.
 
-    bundle.json     what it is: name, version, features, calibration, thresholds, origin, and the sha256 of the other files
+    bundle.json     what it is: name, version, features, calibration, thresholds, origin; sha256 of the other files
     model.onnx      the model
-    reference.json  how features and scores were distributed: histograms, never raw data; what drift is measured against
+    reference.json  how features and scores were distributed, as histograms: what drift is measured against
     smoke.json      inputs with the scores they must give; the scorer runs them before it scores anything else
 
 `load_bundle` believes nothing: what it returns is whole, unchanged, safe to run and made for these features.
@@ -48,9 +48,12 @@ class FeatureNames(Protocol):
 
 
 class Output(msgspec.Struct, frozen=True, kw_only=True):
-    """Where the model's answer stands: column `column` of tensor `tensor` is the probability of the last class."""
+    """Where the model's answer stands: column `column` of tensor `tensor` speaks for the last class.
 
-    kind: Literal["probability"] = "probability"
+    `logit` is the better kind: a float32 probability may be 1 minus a rounded one, and small risks are then all alike.
+    """
+
+    kind: Literal["logit", "probability"] = "probability"
     tensor: str
     column: Count
     classes: tuple[str, str]
@@ -136,7 +139,7 @@ class Bundle:
 
 
 def load_bundle(path: Path, features: FeatureNames) -> Bundle:
-    """Reads and checks a bundle made for `features`; raises BundleError. Runs nothing of it: the scorer's smoke test does."""
+    """Reads and checks a bundle made for `features`; raises BundleError. The scorer is the first to run it."""
     if not path.is_dir():
         raise BundleError(f"bundle {path}: not a directory; train one, or point the settings at a bundle's directory")
     manifest = _decoded(path, MANIFEST, _read(path, MANIFEST), Manifest)

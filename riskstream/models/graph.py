@@ -1,8 +1,8 @@
 """What a model's ONNX graph may hold: a short list of operators, and nothing that reaches outside the file.
 
-A bundle comes from outside, so its graph is read before it is run. Every operator on the list works on each row by itself (a score must
-not depend on its batch), is deterministic, and has no control flow, state or I/O. Extend the list when a model needs it and
-the operator keeps those promises.
+A bundle comes from outside, so its graph is read before it is run. The operators on the list are deterministic, have no
+control flow, state or I/O, and as models use them work on each row by itself (the scorer's smoke test looks whether
+they do). Extend the list when a model needs it and the operator keeps these promises.
 """
 
 from collections.abc import Iterator

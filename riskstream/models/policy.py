@@ -1,4 +1,4 @@
-"""The decide stage: two thresholds turn a score into a decision. Part of the bundle, because thresholds belong to a model."""
+"""The decide stage: two thresholds turn a score into a decision. Part of the bundle: thresholds belong to a model."""
 
 from typing import Annotated
 

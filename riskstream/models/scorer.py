@@ -7,22 +7,23 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from riskstream.models.bundle import MODEL, SMOKE, Bundle, BundleError
+from riskstream.models.calibration import logit
 
-# Rounding differs between processors and runtime releases by some 1e-7 (sums of hundreds of float32 leaves). A wrong model,
+# Between processors and runtime releases, sums of hundreds of float32 leaves differ by some 1e-7. A wrong model,
 # a swapped column or another treatment of missing values differs by far more than this.
 SMOKE_TOLERANCE = 1e-6
 
 
 class NonFiniteScore(Exception):
-    """The model gave something that is not a probability for these rows of the batch."""
+    """The model gave something that is no score (NaN, infinite, outside its range) for these rows of the batch."""
 
     def __init__(self, rows: NDArray[np.int64]) -> None:
-        super().__init__(f"the model gave no probability in [0, 1] for {len(rows)} row(s), first {rows[0]}")
+        super().__init__(f"the model gave no score for {len(rows)} row(s), first {rows[0]}")
         self.rows = rows
 
 
 class Scorer:
-    """Scores batches with one bundle. Raises BundleError at construction unless the bundle's smoke cases come out right.
+    """Scores batches with one bundle; cannot be made (BundleError) unless the bundle's smoke cases come out right.
 
     A row's score has the same bits in every batch: one thread, and nothing that looks across rows.
     """
@@ -39,17 +40,16 @@ class Scorer:
         self._verify_smoke(rows.astype(np.float32), np.array(bundle.smoke.expected))
 
     def __call__(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
-        """One probability per row; NaN in a row is a missing value. Raises NonFiniteScore naming the rows that have none."""
+        """A probability of risk per row; NaN is missing. Raises NonFiniteScore naming the rows that have none."""
         if features.dtype != np.float32 or features.ndim != 2 or features.shape[1] != self._width:
             raise ValueError(f"want float32 [n, {self._width}], not {features.dtype} {features.shape}")
         if not len(features):
             return np.empty(0)
         raw = self._session.run([self._output.tensor], {self._input: features})[0]
-        probability = raw.reshape(len(features), -1)[:, self._output.column].astype(np.float64)
-        inside = (probability >= 0.0) & (probability <= 1.0)  # false for NaN
-        if not inside.all():
-            raise NonFiniteScore(np.flatnonzero(~inside))
-        return self._calibration.apply(probability)
+        said = raw.reshape(len(features), -1)[:, self._output.column].astype(np.float64)
+        if self._output.kind == "logit":
+            return self._calibration.apply(_valid(said, np.isfinite(said)))
+        return self._calibration.apply(logit(_valid(said, (said >= 0.0) & (said <= 1.0))))  # false for NaN
 
     def _check_signature(self) -> None:
         seen = [(one.name, one.type, one.shape[-1]) for one in self._session.get_inputs()]
@@ -65,6 +65,8 @@ class Scorer:
             alone = np.concatenate([self(row[np.newaxis]) for row in rows])
         except NonFiniteScore as error:
             self._refuse(SMOKE, f"case {error.rows[0]}: {error}")
+        except Exception as error:  # no such column, or the runtime's own
+            self._refuse(MODEL, f"cannot run: {error}")
         wrong = np.flatnonzero(~(np.abs(seen - expected) <= SMOKE_TOLERANCE))
         if len(wrong):
             case = wrong[0]
@@ -75,6 +77,12 @@ class Scorer:
 
     def _refuse(self, file: str, why: str) -> NoReturn:
         raise BundleError(f"bundle {self.label}: {file}: {why}")
+
+
+def _valid(said: NDArray[np.float64], valid: NDArray[np.bool_]) -> NDArray[np.float64]:
+    if not valid.all():
+        raise NonFiniteScore(np.flatnonzero(~valid))
+    return said
 
 
 def _session(bundle: Bundle) -> ort.InferenceSession:

@@ -1,17 +1,19 @@
 """A bundle loads only if it is whole, unchanged, safe and made for this feature table."""
 
 import json
+import math
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
-from tiny_bundle import NAMES, Table, model_of, stumps, tiny_bundle
 
 from riskstream.models.bundle import BundleError, Histogram, load_bundle, write_bundle
+from tests.support.tiny_bundle import NAMES, Table, model_of, stumps, tiny_bundle
 
 
 def test_what_is_written_is_what_is_loaded(tmp_path: Path) -> None:
@@ -41,50 +43,54 @@ def test_a_failed_write_leaves_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def edit_manifest(path: Path, change: Callable[[dict], None]) -> None:
-    manifest = json.loads((path / "bundle.json").read_text())
-    change(manifest)
-    (path / "bundle.json").write_text(json.dumps(manifest))
-
-
 def cut(path: Path, name: str) -> None:
     (path / name).write_bytes((path / name).read_bytes()[:-40])
 
 
+def replace_by_file(path: Path) -> None:
+    shutil.rmtree(path)
+    path.write_text("")
+
+
+def flip(path: Path, name: str) -> None:
+    data = bytearray((path / name).read_bytes())
+    data[len(data) // 2] ^= 1
+    (path / name).write_bytes(data)
+
+
+def edited(change: Callable[[dict[str, Any]], object]) -> Callable[[Path], None]:
+    """A damage: the manifest, changed."""
+
+    def damage(path: Path) -> None:
+        manifest = json.loads((path / "bundle.json").read_text())
+        change(manifest)
+        (path / "bundle.json").write_text(json.dumps(manifest))
+
+    return damage
+
+
 # What was done to the directory after it was written -> what the error says.
 DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
-    "the directory is gone": (lambda p: shutil.rmtree(p), "not a directory"),
-    "it is a file": (lambda p: (shutil.rmtree(p), p.write_text("")), "not a directory"),
+    "the directory is gone": (shutil.rmtree, "not a directory"),
+    "it is a file": (replace_by_file, "not a directory"),
     "no manifest": (lambda p: (p / "bundle.json").unlink(), "bundle.json: No such file"),
     "no model": (lambda p: (p / "model.onnx").unlink(), "model.onnx: No such file"),
     "no smoke cases": (lambda p: (p / "smoke.json").unlink(), "smoke.json: No such file"),
     "half a manifest": (lambda p: cut(p, "bundle.json"), "bundle.json: Input data was truncated"),
     "half a model": (lambda p: cut(p, "model.onnx"), "model.onnx: sha256 is"),
     "half a reference": (lambda p: cut(p, "reference.json"), "reference.json: sha256 is"),
-    "one byte of the model": (lambda p: (p / "model.onnx").open("ab").write(b" "), "model.onnx: sha256 is"),
+    "one bit of the model": (lambda p: flip(p, "model.onnx"), "model.onnx: sha256 is"),
     "a manifest in Latin-1": (lambda p: (p / "bundle.json").write_bytes(b'{"name":"\xe9"}'), "bundle.json: .*utf-8"),
-    "a manifest of brackets": (lambda p: (p / "bundle.json").write_bytes(b"[" * 100_000), "bundle.json"),
-    "no hash for a file": (
-        lambda p: edit_manifest(p, lambda m: m["files"].pop("model.onnx")),
-        "gives no sha256 for model.onnx",
-    ),
-    "a later format": (lambda p: edit_manifest(p, lambda m: m.update(format=2)), "bundle.json: Invalid enum value 2"),
-    "a version that is none": (lambda p: edit_manifest(p, lambda m: m.update(version="latest")), "bundle.json: .*version"),
-    "a threshold that is null": (lambda p: edit_manifest(p, lambda m: m["thresholds"].update(review=None)), "got `null`"),
-    "a threshold that is NaN": (
-        lambda p: edit_manifest(p, lambda m: m["thresholds"].update(review=float("nan"))),
-        "bundle.json: JSON is malformed",
-    ),
-    "review above decline": (
-        lambda p: edit_manifest(p, lambda m: m["thresholds"].update(review=0.9)),
-        "0 <= review <= decline <= 1, not 0.9 and 0.8",
-    ),
-    "a calibration upside down": (
-        lambda p: edit_manifest(p, lambda m: m["calibration"].update(slope=-1.0)),
-        "bundle.json: .*calibration.slope",
-    ),
-    "an output of another kind": (lambda p: edit_manifest(p, lambda m: m["output"].update(kind="ranking")), "output.kind"),
-}  # fmt: skip
+    "a manifest of brackets": (lambda p: (p / "bundle.json").write_bytes(b"[" * 100_000), "bundle.json: .*"),
+    "no hash for a file": (edited(lambda m: m["files"].pop("model.onnx")), "gives no sha256 for model.onnx"),
+    "a later format": (edited(lambda m: m.update(format=2)), "bundle.json: Invalid enum value 2"),
+    "a version that is none": (edited(lambda m: m.update(version="latest")), "bundle.json: .*version"),
+    "a threshold that is null": (edited(lambda m: m["thresholds"].update(review=None)), "got `null`"),
+    "a threshold that is NaN": (edited(lambda m: m["thresholds"].update(review=math.nan)), "JSON is malformed"),
+    "review above decline": (edited(lambda m: m["thresholds"].update(review=0.9)), "review <= decline <= 1, not 0.9"),
+    "a calibration upside down": (edited(lambda m: m["calibration"].update(slope=-1.0)), "calibration.slope"),
+    "an output of another kind": (edited(lambda m: m["output"].update(kind="ranking")), "output.kind"),
+}
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
@@ -178,6 +184,8 @@ def test_a_model_that_is_not_safe_to_run_is_refused(tmp_path: Path, graph: str) 
 
 
 @pytest.mark.parametrize(("edges", "counts"), [((0.0,), (1,)), ((1.0, 0.0), (1, 1, 1)), ((1.0, 1.0), (1, 1, 1))])
-def test_a_histogram_has_rising_edges_and_a_count_for_each_side(edges: tuple, counts: tuple) -> None:
+def test_a_histogram_has_rising_edges_and_a_count_for_each_side(
+    edges: tuple[float, ...], counts: tuple[int, ...]
+) -> None:
     with pytest.raises(ValueError, match="edges"):
         Histogram(edges=edges, counts=counts)

@@ -1,13 +1,16 @@
-"""The scorer proves itself at construction, gives the same bits in every batch, and never a number that is no probability."""
+"""The scorer proves itself when made, gives the same bits in every batch, and never a number that is no probability."""
+
+from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 import pytest
 from onnx import helper, numpy_helper
-from tiny_bundle import model_of, scores_of, stumps, tiny_bundle
 
 from riskstream.models.bundle import BundleError, Output, Smoke
 from riskstream.models.calibration import Platt, Uncalibrated, logit
 from riskstream.models.scorer import NonFiniteScore, Scorer
+from tests.support.tiny_bundle import model_of, scores_of, stumps, tiny_bundle
 
 
 def rows(count: int, seed: int = 1) -> np.ndarray:
@@ -26,7 +29,7 @@ def tree_by_tree(row: np.ndarray) -> float:
         missing_left = bool(parts["nodes_missing_value_tracks_true"][3 * tree])
         left = missing_left if np.isnan(value) else value < parts["nodes_values"][3 * tree]
         margin += parts["class_weights"][2 * tree + (0 if left else 1)]
-    return 1 / (1 + np.exp(-(0.9 * margin - 0.2)))
+    return float(1 / (1 + np.exp(-(0.9 * margin - 0.2))))
 
 
 def test_a_score_is_the_calibrated_sum_of_the_trees() -> None:
@@ -63,14 +66,16 @@ def weighted(weight: float) -> bytes:
     return model_of(helper.make_node("MatMul", ["features", "w"], ["probabilities"]), initializer=(weights,))
 
 
-def test_rows_without_a_probability_are_named() -> None:
-    smoke = Smoke(rows=((0.25, 0.5, 0.25),), expected=(0.5,))
-    bundle = tiny_bundle(weighted(0.5), calibration=Uncalibrated())
-    scorer = Scorer(type(bundle)(bundle.manifest, bundle.model, bundle.reference, smoke))
+@pytest.mark.parametrize(("kind", "bad"), [("probability", [1, 3, 4, 5]), ("logit", [1, 3])])
+def test_rows_without_a_score_are_named(kind: Literal["probability", "logit"], bad: list[int]) -> None:
+    output = Output(kind=kind, tensor="probabilities", column=1, classes=("honest", "fraud"))
+    expected = 0.5 if kind == "probability" else 1 / (1 + np.exp(-0.5))
+    bundle = tiny_bundle(weighted(0.5), calibration=Uncalibrated(), output=output)
+    scorer = Scorer(replace(bundle, smoke=Smoke(rows=((0.25, 0.5, 0.25),), expected=(expected,))))
     batch = np.array([[0.1] * 3, [np.nan] * 3, [0.2] * 3, [np.inf] * 3, [2.0] * 3, [-1.0] * 3], np.float32)
     with pytest.raises(NonFiniteScore) as error:
         scorer(batch)
-    assert error.value.rows.tolist() == [1, 3, 4, 5]
+    assert error.value.rows.tolist() == bad
 
 
 # A bundle whose parts do not belong together -> what the error says.
@@ -90,7 +95,11 @@ MISMATCHES = {
         tiny_bundle(output=Output(tensor="label2", column=0, classes=("honest", "fraud"))),
         "no output label2, only",
     ),
-    "no number": (tiny_bundle(weighted(1.0)), "smoke.json: case 0: the model gave no probability"),
+    "a column too far": (
+        tiny_bundle(output=Output(tensor="probabilities", column=2, classes=("honest", "fraud"))),
+        "model.onnx: cannot run: index 2 is out of bounds",
+    ),
+    "no number": (tiny_bundle(weighted(1.0)), "smoke.json: case 0: the model gave no score"),
 }
 
 
@@ -106,12 +115,18 @@ def test_a_model_whose_rows_see_each_other_is_refused() -> None:
     bundle = tiny_bundle(model_of(across), calibration=Uncalibrated())
     smoke = Smoke(rows=((0.0, 0.0, 0.0), (0.0, 0.0, 0.0)), expected=(0.5, 0.5))
     with pytest.raises(BundleError, match="smoke case 0 scores differently alone"):
-        Scorer(type(bundle)(bundle.manifest, bundle.model, bundle.reference, smoke))
+        Scorer(replace(bundle, smoke=smoke))
 
 
 def test_calibration_keeps_the_order_and_stays_inside() -> None:
-    probability = np.concatenate([[0.0], np.sort(np.random.default_rng(0).random(1000)), [1.0]])
-    calibrated = Platt(slope=20.0, intercept=-50.0).apply(probability)
-    assert np.all(np.diff(calibrated) >= 0) and calibrated[0] >= 0 and calibrated[-1] <= 1
-    assert np.isfinite(logit(probability)).all()
-    assert Platt(slope=1.0, intercept=0.0).apply(probability) == pytest.approx(probability, abs=1e-7)
+    logits = np.array([-3e38, -800.0, -1.0, 0.0, 1e-9, 1.0, 800.0, 3e38])
+    for calibration in (Platt(slope=20.0, intercept=-50.0), Platt(slope=0.01, intercept=50.0), Uncalibrated()):
+        calibrated = calibration.apply(logits)
+        assert np.all(np.diff(calibrated) >= 0)
+        assert calibrated[0] >= 0
+        assert calibrated[-1] <= 1
+
+
+def test_a_probability_survives_the_way_through_its_logit() -> None:
+    probability = np.concatenate([[0.0], np.random.default_rng(0).random(1000), [1.0]])
+    assert Uncalibrated().apply(logit(probability)) == pytest.approx(probability, abs=1e-7)

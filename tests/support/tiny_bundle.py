@@ -46,7 +46,7 @@ def model_of(*nodes: onnx.NodeProto, initializer: tuple[onnx.TensorProto, ...] =
     outputs = [helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, [None, 2])]
     graph = helper.make_graph(list(nodes), "tiny", inputs, outputs, initializer=list(initializer))
     opsets = [helper.make_opsetid("", 17), helper.make_opsetid("ai.onnx.ml", 1)]
-    return helper.make_model(graph, ir_version=8, opset_imports=opsets).SerializeToString()
+    return bytes(helper.make_model(graph, ir_version=8, opset_imports=opsets).SerializeToString())
 
 
 def tiny_bundle(model: bytes | None = None, **manifest: object) -> Bundle:

@@ -69,7 +69,7 @@ def load_domain(path: str) -> Domain:
     """The domain of the module `path`, such as `riskstream.models.payment`; DomainError says what is wrong with it."""
     try:
         module = importlib.import_module(path)
-    except ImportError as error:
+    except (ImportError, TypeError, ValueError) as error:
         raise DomainError(f"cannot import the domain module {path!r}: {error}") from error
     domain = getattr(module, "DOMAIN", None)
     if not isinstance(domain, Domain):

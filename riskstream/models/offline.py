@@ -62,6 +62,8 @@ def _by_user(
     user, partition = users[order], partitions[order]
     begins = np.ones(len(events), bool)
     begins[1:] = (user[1:] != user[:-1]) | (partition[1:] != partition[:-1])
+    if (~begins[1:] & (np.diff(offsets[order]) == 0)).any():
+        raise ValueError("a log holds one partition and offset twice")
     first = np.maximum.accumulate(np.where(begins, np.arange(len(events)), 0))
     return order, first
 

@@ -117,7 +117,7 @@ def _ip_country_differs(x: Inputs) -> Column:
 
 
 def _has_device(x: Inputs) -> Column:
-    return x.event["device"] != 0
+    return np.not_equal(x.event["device"], 0)
 
 
 def _over_mean(x: Inputs) -> Column:

@@ -7,13 +7,10 @@ contract: words are only ever added at the end, together with a new layout versi
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 OFFSET, EVENT_TIME, EVENT_HASH = 0, 1, 2
 COMMON_WORDS = ("offset", "event_time", "event_hash")
 WORD = np.dtype("<i8")
-
-
 
 
 @dataclass(frozen=True)

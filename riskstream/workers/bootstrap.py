@@ -120,6 +120,9 @@ def _build(
     status: Status,
 ) -> tuple[Loop, Input]:
     capacity, degrade = domain.features.spec.capacity, settings.on_redis_down == "degrade"
+    dead_letter_bytes = topics[settings.dead_letter_topic].max_message_bytes - HEADER_ROOM_BYTES
+    partitions = topics[settings.input_topic].partitions
+    targets = Topics(settings.output_topic, settings.dead_letter_topic, dead_letter_bytes, partitions)
     working_set = WorkingSet(domain.layout, capacity, settings.history_cache_mb << 20, settings.log_is_complete)
     max_age = settings.profile_max_age_hours
     join = Join(
@@ -138,7 +141,7 @@ def _build(
         metrics,
         join.flush,
         partial(Keys.of, settings.history_namespace, settings.input_topic),
-        partitions=topics[settings.input_topic].partitions,
+        partitions=partitions,
         start=settings.start,
         degrade=degrade,
     )
@@ -148,8 +151,6 @@ def _build(
         if settings.delivery == "exactly_once"
         else AtLeastOnceOutput(settings, source.commit)
     )
-    dead_letter_bytes = topics[settings.dead_letter_topic].max_message_bytes - HEADER_ROOM_BYTES
-    targets = Topics(settings.output_topic, settings.dead_letter_topic, dead_letter_bytes)
     decoder = Decoder(domain.event, settings.max_event_bytes, settings.max_future_ms)
     scoring = Scoring(domain, decoder, join, model, working_set, targets, metrics)
     limit = RejectionLimit(

@@ -27,6 +27,7 @@ from riskstream.workers.working_set import WorkingSet
 log = structlog.get_logger(__name__)
 
 FENCED_MOST, FENCED_WITHIN_S = 5, 60.0
+SHOW_EVERY_S = 1.0
 
 
 @dataclass
@@ -68,13 +69,13 @@ class Loop:
     _halted: set[int] = field(default_factory=set)
     _fenced_at: deque[float] = field(default_factory=lambda: deque(maxlen=FENCED_MOST))
     _failing_since: float | None = None
+    _shown_at: float = 0.0
     _doubt: Doubt | None = field(default_factory=lambda: Doubt("start", renew=True))
 
     def run(self) -> None:
         """Until `stopping` is set. Raises Halt, Unavailable after the bound; what is not committed comes again."""
         while not self.stopping:
-            self.status.progress()
-            self.metrics.last_progress_timestamp_seconds.set(time.time())
+            self._show_progress()
             try:
                 if self._doubt:
                     self._resolve(self._doubt)
@@ -95,6 +96,18 @@ class Loop:
             except Unavailable as error:
                 self._doubt = self._doubt or Doubt("unavailable")
                 self._back_off(error)
+
+    def _show_progress(self) -> None:
+        self.status.progress()
+        now = self.clock()
+        if now - self._shown_at < SHOW_EVERY_S:
+            return
+        self._shown_at = now
+        self.metrics.last_progress_timestamp_seconds.set(time.time())
+        partitions = self.working_set.partitions
+        for number, lag in self.source.lags({n: p.position for n, p in partitions.items()}).items():
+            self.metrics.consumer_lag_events[number].set(lag)
+            self.metrics.applied_lag_events[number].set(partitions[number].position - partitions[number].applied.offset)
 
     def _resolve(self, doubt: Doubt) -> None:
         if doubt.renew:

@@ -109,4 +109,5 @@ class Ownership:
         self.working_set.drop(partitions)
         for number in partitions:
             self.metrics.applied_lag_events.forget(number)
+            self.metrics.consumer_lag_events.forget(number)
         self.metrics.assigned_partitions.set(len(self.working_set.partitions))

@@ -20,6 +20,7 @@ from riskstream.models.history import Aggregates, aggregate
 from riskstream.models.policy import Policy
 from riskstream.schemas.dead_letter import Rejection, dead_letter_headers
 from riskstream.schemas.decode import Decoded, Decoder
+from riskstream.schemas.partitioner import partitions_of
 from riskstream.schemas.score import DECISIONS, DEGRADED, RiskScore, encode_score
 from riskstream.workers.join import Join, Joined
 from riskstream.workers.kafka.input import Batch
@@ -44,11 +45,12 @@ class Model:
 
 @dataclass(frozen=True)
 class Topics:
-    """Where records go. A dead letter above `dead_letter_bytes` leaves without its value, and says so."""
+    """Where records go; all have `partitions`. A dead letter above `dead_letter_bytes` leaves without its value."""
 
     scores: str
     dead_letters: str
     dead_letter_bytes: int
+    partitions: int
 
 
 class Scored(NamedTuple):
@@ -102,7 +104,8 @@ class Scoring:
             decisions = self.model.policy.decide(scores)
         scored = Scored(rows, vectors[rows], scores, decisions, aggregates.original[rows] >= 0)
         refused = {index: rejection for index, rejection in decoded.rejections.items() if live[index]}
-        records = [*self._scores(batch, decoded, joined, scored), *self._dead_letters(batch, refused)]
+        with self._stage("publish"):
+            records = [*self._scores(batch, decoded, joined, scored), *self._dead_letters(batch, refused)]
         if len(records) != live.sum():
             raise RuntimeError(f"{live.sum()} records went in and {len(records)} would come out")
         offsets = {
@@ -197,6 +200,8 @@ class Scoring:
             metrics.dead_letters_total[rejection.reason].inc()
         metrics.recovered_facts_total.inc(len(outcome.batch.messages) - len(outcome.records))
         metrics.history_cache_bytes.set(self.working_set.size)
+        belongs = partitions_of(outcome.batch.records.keys, self.topics.partitions)
+        metrics.misplaced_records_total.inc(float(np.sum((belongs >= 0) & (belongs != outcome.batch.partitions))))
         timestamps = np.array(outcome.batch.records.timestamps, np.float64)
         metrics.event_age_seconds.observe(np.maximum(self.clock() - timestamps[timestamps >= 0] / 1000, 0.0))
 

@@ -131,6 +131,13 @@ class Input:
         except KafkaException as error:
             raise Unavailable(f"the broker does not say how far the group has come: {error}") from error
 
+    def lags(self, positions: Mapping[int, int]) -> dict[int, int]:
+        """Offsets between each position and the end of the log, as far as the last fetch told; asks nobody."""
+        spans = {
+            n: self._consumer.get_watermark_offsets(TopicPartition(self._topic, n), cached=True) for n in positions
+        }
+        return {n: max(0, spans[n][1] - position) for n, position in positions.items()}
+
     def seek(self, starts: dict[int, int]) -> None:
         """Go on reading owned partitions from these offsets. Raises Unavailable."""
         try:

@@ -66,7 +66,8 @@ class FeatureSet:
     def id(self) -> str:
         """Sixteen hex digits that change whenever a vector's meaning does."""
         meaning = {
-            "features": [(row.name, row.revision) for row in self.rows],
+            # A function is known by its revision; a copied column by its name.
+            "features": [(r.name, r.revision, r.compute if isinstance(r.compute, str) else None) for r in self.rows],
             "history": history.REVISION,
             "windows": self.spec.windows,
             "horizon_ms": self.spec.horizon_ms,

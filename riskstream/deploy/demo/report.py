@@ -1,0 +1,118 @@
+"""What the demo shows: a bar while it runs, a table at its end."""
+
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+from rich.table import Table
+
+from riskstream.deploy.demo.count import SCORED, Verdict
+from riskstream.deploy.demo.outputs import Score
+from riskstream.deploy.demo.stream import Phase, Watch
+from riskstream.deploy.demo.traffic import Traffic
+from riskstream.schemas.payment import Payment
+
+DECISIONS = ("approve", "review", "decline")
+Row = tuple[str, str, str]
+
+
+@dataclass(frozen=True)
+class Findings:
+    """All that the table is made of."""
+
+    traffic: Traffic
+    verdict: Verdict
+    scores: Sequence[Score]
+    steady: Phase
+    at_once: Phase
+    memory_mib: float  # of the largest worker
+
+
+@contextmanager
+def bar(console: Console, records: int) -> Iterator[Callable[[Watch], None]]:
+    """A bar of answers; yields what moves it."""
+    text = "{task.completed:,} answered: {task.fields[scores]:,} scores, {task.fields[refused]:,} dead letters"
+    columns = (BarColumn(30), TaskProgressColumn(), TextColumn(text), TextColumn("{task.fields[speed]}"))
+    with Progress(*columns, console=console, speed_estimate_period=2) as progress:
+        task = progress.add_task("", total=records, scores=0, refused=0, speed="")
+
+        def show(watch: Watch) -> None:
+            speed = progress.tasks[0].speed or 0
+            scores, refused = len(watch.scores_ms), len(watch.dead_letters_ms)
+            rate = f"{speed:,.0f}/s"
+            progress.update(task, completed=watch.answered, scores=scores, refused=refused, speed=rate)
+
+        yield show
+
+
+def print_report(console: Console, found: Findings) -> None:
+    console.print()
+    for title, rows in {"What came out": _outcome(found), "How quickly": _speed(found)}.items():
+        table = Table("", "", "", title=title, title_justify="left", box=None, show_header=False, pad_edge=False)
+        table.columns[1].justify = "right"
+        for row in rows:
+            table.add_row(*row)
+        console.print(table, "")
+    console.print(_examples(found), "")
+
+
+def _outcome(found: Findings) -> Iterator[Row]:
+    says, repeats = found.verdict.says, found.traffic.repeats
+    reasons = {reason: many for reason, many in says.most_common() if reason != SCORED}
+    noticed = sum(score.duplicate for score in found.scores)
+    yield "events in", f"{found.verdict.sent:,}", ""
+    yield "scored", f"{says[SCORED]:,}", f"{noticed} of them marked as repeats; {repeats} payments were sent twice"
+    yield "dead letters", f"{sum(reasons.values()):,}", _listed(reasons)
+    truth = _truth(found.traffic)
+    decided = Counter(
+        (score.decision, bool(truth[score.event_id])) for score in found.scores if score.event_id in truth
+    )
+    for decision in DECISIONS:
+        honest, fraud = decided[decision, False], decided[decision, True]
+        yield decision, f"{honest + fraud:,}", f"{honest:,} honest, {fraud:,} fraudulent"
+    degraded = Counter(reason for score in found.scores for reason in score.degraded)
+    yield "degraded", f"{sum(bool(score.degraded) for score in found.scores):,}", _listed(degraded)
+
+
+def _speed(found: Findings) -> Iterator[Row]:
+    steady, at_once = found.steady, found.at_once
+    p50, p99 = np.percentile(steady.latencies_ms, (50, 99))
+    pace = f"at {steady.per_second:,.0f} events a second"
+    share = f"two workers, broker, sender and reader on {os.cpu_count()} cores"
+    yield "throughput", f"{at_once.per_second:,.0f}/s", f"{at_once.records:,} events sent at once; {share}"
+    yield "p50", f"{p50:,.0f} ms", f"from produce to visible score, {pace}"
+    yield "p99", f"{p99:,.0f} ms", ""
+    yield "worker CPU", f"{at_once.worker_cpu_us:.0f} us", f"an event; {steady.worker_cpu_us:.0f} us {pace}"
+    yield "worker memory", f"{found.memory_mib:.0f} MB", ""
+
+
+def _examples(found: Findings) -> Table:
+    """The typical one of each decision: the middle of its scores."""
+    table = Table("decision", "score", "payment", "in truth", title="For example", title_justify="left", box=None)
+    events, truth = {event.event_id: event for event in found.traffic.log.events}, _truth(found.traffic)
+    for decision in reversed(DECISIONS):
+        scores = sorted((s.score, s.event_id) for s in found.scores if s.decision == decision and s.event_id in events)
+        if scores:
+            score, event_id = scores[len(scores) // 2]
+            kind = truth[event_id].replace("_", " ") or "honest"
+            table.add_row(decision, f"{score:.4f}", _in_words(events[event_id]), kind)
+    return table
+
+
+def _truth(traffic: Traffic) -> dict[str, str]:
+    """The kind of fraud of each event, empty if honest."""
+    return {event.event_id: kind for event, kind in zip(traffic.log.events, traffic.log.fraud_kinds, strict=True)}
+
+
+def _in_words(event: Payment) -> str:
+    amount = f"{event.amount / 100:,.2f} {event.currency}"
+    return f"{event.user_id} pays {amount} in {event.country} by {event.channel}, mcc {event.mcc}"
+
+
+def _listed(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} {many:,}" for name, many in counts.items())

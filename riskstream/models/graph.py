@@ -33,7 +33,7 @@ def check_graph(model: bytes) -> None:
         raise GraphError("has local functions or training graphs; export the plain inference graph")
     # First: the checker below would go and open such a file.
     for tensor in _tensors(proto.graph):
-        if tensor.data_location == onnx.TensorProto.EXTERNAL or tensor.external_data:
+        if tensor.data_location == onnx.TensorProto.EXTERNAL:
             raise GraphError(f"tensor {tensor.name!r} keeps its data in another file; export with the data inside")
     for node in proto.graph.node:
         _check_node(node)

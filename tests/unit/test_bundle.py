@@ -4,6 +4,7 @@ import json
 import math
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from riskstream.models.bundle import BundleError, Histogram, load_bundle, write_bundle
+from riskstream.models.bundle import BundleError, Histogram, Reference, Smoke, load_bundle, write_bundle
 from tests.support.tiny_bundle import NAMES, Table, model_of, stumps, tiny_bundle
 
 
@@ -81,7 +82,10 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     "half a reference": (lambda p: cut(p, "reference.json"), "reference.json: sha256 is"),
     "one bit of the model": (lambda p: flip(p, "model.onnx"), "model.onnx: sha256 is"),
     "a manifest in Latin-1": (lambda p: (p / "bundle.json").write_bytes(b'{"name":"\xe9"}'), "bundle.json: .*utf-8"),
-    "a manifest of brackets": (lambda p: (p / "bundle.json").write_bytes(b"[" * 100_000), "bundle.json: .*"),
+    "a manifest too deep": (
+        lambda p: (p / "bundle.json").write_bytes(b'{"x":' + b"[" * 100_000),
+        "bundle.json: .*deep|recur",
+    ),
     "no hash for a file": (edited(lambda m: m["files"].pop("model.onnx")), "gives no sha256 for model.onnx"),
     "a later format": (edited(lambda m: m.update(format=2)), "bundle.json: Invalid enum value 2"),
     "a version that is none": (edited(lambda m: m.update(version="latest")), "bundle.json: .*version"),
@@ -101,6 +105,28 @@ def test_a_damaged_bundle_is_refused(tmp_path: Path, damage: str) -> None:
     act(path)
     with pytest.raises(BundleError, match=message):
         load_bundle(path, Table())
+
+
+HISTOGRAM = Histogram(edges=(), counts=(0,))
+# Parts that are whole but not of one another -> what the error says.
+STRANGERS: dict[str, tuple[dict[str, Any], str]] = {
+    "the reference of another model": (
+        {"reference": Reference(rows=0, features={"amount": HISTOGRAM}, score=HISTOGRAM, decisions={})},
+        "reference.json: its features are not those of bundle.json",
+    ),
+    "smoke cases of another model": (
+        {"smoke": Smoke(rows=((None, 1.0, 2.0), (None, 1.0)), expected=(0.5, 0.5))},
+        "smoke.json: case 1 has 2 values for 3 features",
+    ),
+}
+
+
+@pytest.mark.parametrize("stranger", STRANGERS)
+def test_parts_of_another_bundle_are_refused(tmp_path: Path, stranger: str) -> None:
+    part, message = STRANGERS[stranger]
+    write_bundle(tmp_path / "bundle", replace(tiny_bundle(), **part))
+    with pytest.raises(BundleError, match=message):
+        load_bundle(tmp_path / "bundle", Table())
 
 
 # The feature table of this release -> what the error says.

@@ -3,10 +3,20 @@
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import NamedTuple, cast
 
 import msgspec
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    Consumer,
+    IsolationLevel,
+    KafkaError,
+    KafkaException,
+    Message,
+    TopicPartition,
+)
+from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 
 from riskstream.deploy.demo.count import SCORED, Answer, Content
 
@@ -87,15 +97,32 @@ def read_to_end(bootstrap_servers: str) -> list[Output]:
     outputs, deadline = [], time.monotonic() + END_WITHIN_S
     with open_outputs(bootstrap_servers) as consumer:
         open_ends = {(each.topic, each.partition) for each in consumer.assignment()}
+        _wait_until_settled(bootstrap_servers, consumer.assignment(), deadline)
         while open_ends:
             if time.monotonic() > deadline:
-                raise TimeoutError(f"the end of {len(open_ends)} output partitions did not come: a transaction is open")
+                raise TimeoutError(f"{len(open_ends)} output partitions could not be read to their end")
             for message in read(consumer, 0.1):
                 if message.error():
                     open_ends.discard((message.topic(), message.partition()))
                 else:
                     outputs.append(output(message))
     return outputs
+
+
+def _wait_until_settled(bootstrap_servers: str, partitions: list[TopicPartition], deadline: float) -> None:
+    """Until no transaction is open: a committed one is marked as such a moment later, a dead worker's is aborted."""
+    admin = AdminClient({"bootstrap.servers": bootstrap_servers})
+    ends = [
+        partial(admin.list_offsets, dict.fromkeys(partitions, OffsetSpec.latest()), isolation_level=level)
+        for level in (IsolationLevel.READ_COMMITTED, IsolationLevel.READ_UNCOMMITTED)
+    ]
+    while True:
+        committed, written = ([future.result(10).offset for future in end().values()] for end in ends)
+        if committed == written:
+            return
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"a transaction on the output topics stayed open for {END_WITHIN_S:.0f} s")
+        time.sleep(0.1)
 
 
 def _partitions(consumer: Consumer) -> list[TopicPartition]:

@@ -110,6 +110,10 @@ def _checked_order(facts: Ints, first: Ints, position: Ints) -> Ints:
     return np.argsort(position, kind="stable")
 
 
+# A part of the pass, compiled into it: a call with the whole scratch would cost more than what is done with it.
+_part = njit(nogil=True, inline="always")
+
+
 class _Rules(NamedTuple):
     """HistorySpec inside the compiled pass."""
 
@@ -134,11 +138,17 @@ class _Scratch(NamedTuple):
     marks: Ints  # [slot] generation and bucket of the key; older generations count as empty
 
 
-@njit(cache=True, nogil=True)
+@_part
+def _power_of_two(least):  # type: ignore[no-untyped-def]
+    size = 1
+    while size < least:
+        size *= 2
+    return size
+
+
+@_part
 def _scratch(windows, words, capacity):  # type: ignore[no-untyped-def]
-    buckets, slots = windows + 1, 2
-    while slots < 2 * capacity:
-        slots *= 2
+    buckets, slots = windows + 1, _power_of_two(2 * capacity)
     return _Scratch(
         np.empty(capacity, np.int64),
         np.empty((words, capacity), np.int64),
@@ -152,7 +162,7 @@ def _scratch(windows, words, capacity):  # type: ignore[no-untyped-def]
     )
 
 
-@njit(cache=True, nogil=True)
+@_part
 def _count(facts, ring, start, stop, row, rules, scratch):  # type: ignore[no-untyped-def]  # noqa: PLR0913
     """Sort the visible facts of the event at `row` into buckets: (row of its original or -1, counted, newest's age)."""
     buckets, counts, totals, peaks = scratch.buckets, scratch.counts, scratch.totals, scratch.peaks
@@ -162,7 +172,7 @@ def _count(facts, ring, start, stop, row, rules, scratch):  # type: ignore[no-un
     counts[:] = 0
     totals[:] = 0
     peaks[:] = _LOWEST
-    counted, newest = 0, horizon
+    counted, newest, bucket = 0, horizon, 0
     for i in range(start, stop):
         fact = ring[i & mask]
         if facts[fact, EVENT_HASH] == own:
@@ -170,9 +180,10 @@ def _count(facts, ring, start, stop, row, rules, scratch):  # type: ignore[no-un
         age = now - facts[fact, EVENT_TIME]
         if age < 0 or age >= horizon:
             continue
-        bucket = 0
-        for width in windows:
-            bucket += age >= width
+        while bucket > 0 and age < windows[bucket - 1]:  # mostly it is the last fact's bucket
+            bucket -= 1
+        while bucket < len(windows) and age >= windows[bucket]:
+            bucket += 1
         value = facts[fact, word]
         counts[bucket] += 1
         totals[bucket] += value
@@ -181,20 +192,16 @@ def _count(facts, ring, start, stop, row, rules, scratch):  # type: ignore[no-un
         for d in range(len(distinct)):
             words[d, counted] = facts[fact, distinct[d]]
         buckets[counted] = bucket
-        counted += 1
-        newest = min(newest, age)
+        counted, newest = counted + 1, min(newest, age)
     return -1, counted, newest
 
 
-@njit(cache=True, nogil=True)
+@_part
 def _vary(words, counted, own, base, scratch):  # type: ignore[no-untyped-def]
     """Count the distinct values of a word by bucket, and return how many facts share the event's own value."""
     buckets, variety, keys, marks = scratch.buckets, scratch.variety, scratch.keys, scratch.marks
     variety[:] = 0
-    same, mask = 0, 2
-    while mask < 2 * counted:
-        mask *= 2
-    mask -= 1
+    same, mask = 0, _power_of_two(2 * counted) - 1
     for i in range(counted - 1, -1, -1):  # newest first: then a value's first sight is mostly its smallest bucket
         key, bucket = words[i], buckets[i]
         same += key == own
@@ -216,7 +223,7 @@ def _vary(words, counted, own, base, scratch):  # type: ignore[no-untyped-def]
     return same
 
 
-@njit(cache=True, nogil=True)
+@_part
 def _write_windows(counts, totals, peaks, out):  # type: ignore[no-untyped-def]
     """A window is its own bucket and the smaller ones."""
     number, amount, highest = 0, 0, _LOWEST
@@ -228,7 +235,7 @@ def _write_windows(counts, totals, peaks, out):  # type: ignore[no-untyped-def]
         out[4 * b + 3] = highest if number > 0 else np.nan
 
 
-@njit(cache=True, nogil=True)
+@_part
 def _spread(amounts, counted, total):  # type: ignore[no-untyped-def]
     """Mean and population deviation, in two passes and in offset order: the same bits everywhere."""
     if counted == 0:
@@ -240,7 +247,7 @@ def _spread(amounts, counted, total):  # type: ignore[no-untyped-def]
     return mean, np.sqrt(squares / counted) if counted > 1 else np.nan
 
 
-@njit(cache=True, nogil=True)
+@_part
 def _measure(facts, ring, start, stop, row, rules, scratch, generation, out):  # type: ignore[no-untyped-def]  # noqa: PLR0913
     """Write the columns of the event at `row`, in the order of `HistorySpec.columns`; return its original or -1."""
     original, counted, newest = _count(facts, ring, start, stop, row, rules, scratch)
@@ -259,15 +266,7 @@ def _measure(facts, ring, start, stop, row, rules, scratch, generation, out):  #
     return original
 
 
-@njit(cache=True, nogil=True)
-def _ring(capacity):  # type: ignore[no-untyped-def]
-    size = 1
-    while size < capacity:
-        size *= 2
-    return np.empty(size, np.int64)
-
-
-@njit(cache=True, nogil=True)
+@_part
 def _push(ring, stop, begin, end):  # type: ignore[no-untyped-def]
     """Append the rows [begin, end) to the user's facts and return their new number; the ring forgets the oldest."""
     skip = max(0, end - begin - len(ring))
@@ -288,7 +287,7 @@ _INT = types.int64
 def _aggregate(facts, first, position, order, windows, distinct, shown, value, horizon, capacity, values, original):  # type: ignore[no-untyped-def]  # noqa: PLR0913
     rules = _Rules(windows, distinct, shown, value, horizon)
     scratch = _scratch(len(windows), len(distinct), capacity)
-    ring, user, stop, done = _ring(capacity), -1, 0, 0
+    ring, user, stop, done = np.empty(_power_of_two(capacity), np.int64), -1, 0, 0
     for generation, k in enumerate(order):
         row = position[k]
         if first[k] != user:

@@ -1,7 +1,7 @@
 """The feature table: what a model sees of an event, one row and one small function each.
 
 A row's function takes all events of a batch at once and must be pure: no clock, no state, no event looks at another.
-Rows that are a history column as it is name the column instead of a function; they are copied as one block.
+Rows that are a history column as it is name the column instead of a function; neighbours are copied as one block.
 A changed function gets a raised revision, and with it the set gets a new id: a model is only ever served
 the features it was trained on.
 """
@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import groupby
 from typing import Any
 
 import msgspec
@@ -85,18 +86,20 @@ class FeatureSet:
         """
         inputs = Inputs(columns, dict(zip(self.spec.columns, aggregates.T, strict=True)), profile)
         vectors = np.empty((len(aggregates), len(self.rows)), np.float32)
-        into, source = self._copied
-        vectors[:, into] = aggregates[:, source]
+        for into, source in self._copied:
+            vectors[:, into] = aggregates[:, source]
         for index, compute in self._computed:
             vectors[:, index] = compute(inputs)
         # One bit pattern for "missing", so that equal vectors have equal bytes.
-        vectors[np.isnan(vectors)] = np.nan
+        np.copyto(vectors, np.nan, where=np.isnan(vectors))
         return vectors
 
     @cached_property
-    def _copied(self) -> tuple[list[int], list[int]]:
+    def _copied(self) -> Sequence[tuple[slice, slice]]:
+        """Runs of features over runs of history columns; one may span computed features, which are written after."""
         pairs = [(i, self.spec.columns.index(r.compute)) for i, r in enumerate(self.rows) if isinstance(r.compute, str)]
-        return [into for into, _ in pairs], [source for _, source in pairs]
+        runs = [list(run) for _, run in groupby(pairs, key=lambda pair: pair[0] - pair[1])]
+        return [(slice(run[0][0], run[-1][0] + 1), slice(run[0][1], run[-1][1] + 1)) for run in runs]
 
     @cached_property
     def _computed(self) -> Sequence[tuple[int, Callable[[Inputs], Column]]]:

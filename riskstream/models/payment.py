@@ -162,7 +162,7 @@ def _chargebacks(x: Inputs) -> Column:
 
 def _ratio(over: Column, under: Column) -> Column:
     """over / under; NaN where `under` is zero or missing, so that no infinity reaches a model."""
-    quotient: Column = np.divide(over, under, out=np.full(len(over), np.nan), where=under > 0)
+    quotient: Column = over / np.where(under > 0, under, np.nan)
     return quotient
 
 
@@ -173,7 +173,7 @@ def _differs(code: Column, other: Column) -> Column:
 
 def _none(count: Column) -> Column:
     """1 where the count is zero, else 0; NaN stays."""
-    return np.where(np.isnan(count), np.nan, count == 0)
+    return (count == 0) + 0 * count
 
 
 def _window_rows(window: str) -> tuple[Feature, ...]:

@@ -29,17 +29,18 @@ from riskstream.workers.errors import Unavailable
 from riskstream.workers.history_store import HistoryStore, connect
 from riskstream.workers.kafka.upstream import upstream_producer
 from riskstream.workers.settings import Settings, load_settings
-from riskstream.workers.settings_sources import OWN_PREFIXES, PREFIX
+from riskstream.workers.settings_sources import OWN_PREFIXES, PREFIX, SettingsError
 from riskstream.workers.simulate import encode_profiles
 from riskstream.workers.topics import Wish, ensure_topics
 
 EVENTS = "RISKSTREAM_DEMO_EVENTS"
 DEFAULT_EVENTS = 20_000  # at a steady pace; before them a quarter of that to warm up, after them as many at once
+LEAST_EVENTS = 100
 RATE = 2_000
 PARTITIONS = 6
 WIDTH = 110  # of what is no terminal
 SLOTS = ["demo-1", "demo-2"]
-EXPECTED = (StackError, BundleError, WorkerError, Unavailable, KafkaException, TimeoutError)
+EXPECTED = (SettingsError, StackError, BundleError, WorkerError, Unavailable, KafkaException, TimeoutError)
 
 
 @dataclass
@@ -130,8 +131,8 @@ def conclude(done: Run, console: Console) -> int:
     verdict = count(done.sent, [output.answer for output in done.outputs])
     if len(done.phases) == 3:
         scores = [output.score for output in done.outputs if output.score]
-        _, steady, at_once = done.phases
-        print_report(console, Findings(done.traffic, verdict, scores, steady, at_once, done.memory_mib))
+        warm_up, steady, at_once = done.phases
+        print_report(console, Findings(done.traffic, verdict, scores, warm_up, steady, at_once, done.memory_mib))
     problems = done.problems + verdict.problems
     for problem in problems:
         console.print(f"problem: {problem}", style="red", markup=False, soft_wrap=True)
@@ -141,8 +142,8 @@ def conclude(done: Run, console: Console) -> int:
 
 def _read_events() -> int:
     text = os.environ.get(EVENTS, str(DEFAULT_EVENTS))
-    if not text.isdecimal() or not int(text):
-        raise SystemExit(f"error: {EVENTS} must be a number of payments, at least 1, not {text!r}")
+    if not text.isdecimal() or int(text) < LEAST_EVENTS:
+        raise SettingsError([f"{EVENTS}: must be a number of payments, at least {LEAST_EVENTS}, not {text!r}"])
     return int(text)
 
 
@@ -164,7 +165,7 @@ def main() -> int:
         return 130
     except EXPECTED as error:
         console.print(f"error: {error}", style="red", markup=False, soft_wrap=True)
-        return 1
+        return 2 if isinstance(error, SettingsError) else 1
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Callable
 from itertools import count
 from pathlib import Path
 
@@ -15,21 +16,7 @@ DOMAIN = "riskstream.models.payment"
 NAME = "payment-risk-1.0.0"
 
 
-def ready_bundle(folder: Path, console: Console) -> Path:
-    """A usable bundle in `folder`. One that is damaged or made for other features stays; a new one comes beside it."""
-    for number in count(1):
-        path = folder / (NAME if number == 1 else f"{NAME}-{number}")
-        if not path.exists():
-            with console.status("Training the model, once: less than a minute"):
-                _train(path)
-        if why_not := _why_unusable(path):
-            console.print(f"Not used: {why_not}")
-        else:
-            return path
-    raise AssertionError("numbers end")
-
-
-def _train(path: Path) -> None:
+def train(path: Path) -> None:
     """In a process of its own, which gives its memory back. If another demo was quicker, its bundle is as good."""
     done = subprocess.run(
         [sys.executable, "-m", "riskstream.models.training", "--out", str(path)],
@@ -40,6 +27,20 @@ def _train(path: Path) -> None:
     )
     if done.returncode and not path.exists():
         raise BundleError(f"no model could be trained:\n{done.stdout}{done.stderr}".rstrip())
+
+
+def ready_bundle(folder: Path, console: Console, train: Callable[[Path], None] = train) -> Path:
+    """A usable bundle in `folder`. One that is damaged or made for other features stays; a new one comes beside it."""
+    for number in count(1):
+        path = folder / (NAME if number == 1 else f"{NAME}-{number}")
+        if not path.exists():
+            with console.status("Training a model, once: less than a minute"):
+                train(path)
+        if why_not := _why_unusable(path):
+            console.print(f"Not used: {why_not}", soft_wrap=True, markup=False)
+        else:
+            return path
+    raise AssertionError("numbers end")
 
 
 def _why_unusable(path: Path) -> str | None:

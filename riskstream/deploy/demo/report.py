@@ -28,6 +28,7 @@ class Findings:
     traffic: Traffic
     verdict: Verdict
     scores: Sequence[Score]
+    warm_up: Phase
     steady: Phase
     at_once: Phase
     memory_mib: float  # of the largest worker
@@ -65,7 +66,9 @@ def _outcome(found: Findings) -> Iterator[Row]:
     says, repeats = found.verdict.says, found.traffic.repeats
     reasons = {reason: many for reason, many in says.most_common() if reason != SCORED}
     noticed = sum(score.duplicate for score in found.scores)
-    yield "events in", f"{found.verdict.sent:,}", ""
+    warm_up, steady, at_once = found.warm_up.records, found.steady.records, found.at_once.records
+    parts = f"{warm_up:,} to warm up, {steady:,} at a steady pace, {at_once:,} at once"
+    yield "events in", f"{found.verdict.sent:,}", parts
     yield "scored", f"{says[SCORED]:,}", f"{noticed} of them marked as repeats; {repeats} payments were sent twice"
     yield "dead letters", f"{sum(reasons.values()):,}", _listed(reasons)
     truth = _truth(found.traffic)
@@ -92,13 +95,13 @@ def _speed(found: Findings) -> Iterator[Row]:
 
 
 def _examples(found: Findings) -> Table:
-    """The typical one of each decision: the middle of its scores."""
+    """The clearest decline and approval, and a review from the middle."""
     table = Table("decision", "score", "payment", "in truth", title="For example", title_justify="left", box=None)
     events, truth = {event.event_id: event for event in found.traffic.log.events}, _truth(found.traffic)
     for decision in reversed(DECISIONS):
         scores = sorted((s.score, s.event_id) for s in found.scores if s.decision == decision and s.event_id in events)
         if scores:
-            score, event_id = scores[len(scores) // 2]
+            score, event_id = scores[{"approve": 0, "review": len(scores) // 2, "decline": -1}[decision]]
             kind = truth[event_id].replace("_", " ") or "honest"
             table.add_row(decision, f"{score:.4f}", _in_words(events[event_id]), kind)
     return table

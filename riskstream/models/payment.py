@@ -173,7 +173,8 @@ def _differs(code: Column, other: Column) -> Column:
 
 def _none(count: Column) -> Column:
     """1 where the count is zero, else 0; NaN stays."""
-    return (count == 0) + 0 * count
+    none: Column = (count == 0) + 0 * count
+    return none
 
 
 def _window_rows(window: str) -> tuple[Feature, ...]:

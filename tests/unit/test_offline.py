@@ -1,5 +1,6 @@
 """A replayed log: the order it is given in, what comes later and other users do not matter; Parquet there and back."""
 
+import dataclasses
 from pathlib import Path
 
 import msgspec
@@ -8,11 +9,14 @@ import pytest
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
-from riskstream.models.domain import load_domain
-from riskstream.models.features import vector_digest
+from riskstream.models.domain import Domain, load_domain
+from riskstream.models.features import FeatureSet, vector_digest
+from riskstream.models.history import aggregate
 from riskstream.models.offline import CHUNK, Log, read_log, replay, write_log
 from riskstream.models.payment import DOMAIN
+from riskstream.schemas.history import Keys
 from riskstream.schemas.payment import Payment
+from riskstream.workers.working_set import LogSpan, WorkingSet
 from tests.unit.payment_log import payments, profiles_for
 from tests.unit.tiny_domain import DOMAIN as LOGINS
 from tests.unit.tiny_domain import Login
@@ -64,6 +68,36 @@ def test_users_and_partitions_have_histories_of_their_own() -> None:
 def test_a_record_given_twice_is_refused() -> None:
     with pytest.raises(ValueError, match="twice"):
         replay(DOMAIN, [LOG[0], LOG[0]], np.zeros(2, np.int32), np.zeros(2, np.int64))
+
+
+def in_batches(domain: Domain, size: int) -> list[str]:
+    """The digests a worker arrives at that takes `size` events at a time and keeps histories in its working set."""
+    spec = domain.features.spec
+    memory = WorkingSet(domain.layout, spec.capacity, max_bytes=10**9)
+    for number in (0, 1):
+        memory.open(number, Keys.of("n", "t", number), None, LogSpan(0, 0))
+    found: list[str] = []
+    for at in range(0, len(LOG), size):
+        events, numbers = LOG[at : at + size], PARTITIONS[at : at + size].tolist()
+        users = [event.user_id for event in events]
+        for number, partition in memory.partitions.items():
+            missing = memory.missing(partition, [u for u, n in zip(users, numbers, strict=True) if n == number])
+            memory.load(partition, missing, [None] * len(missing))
+        columns = domain.columns(events)
+        gathered = memory.gather(numbers, users, domain.facts(columns, OFFSETS[at : at + size]))
+        aggregates = aggregate(spec, gathered.facts, gathered.first, gathered.position)
+        memory.absorb(gathered, aggregates.original >= 0)
+        profiles = domain.profiles(PROFILES[at : at + size], columns["event_time"])
+        found += vector_digest(domain.features.assemble(columns, aggregates.values, profiles))
+    return found
+
+
+@pytest.mark.parametrize("capacity", [512, 20], ids=["ample", "trimmed"])
+@pytest.mark.parametrize("size", [1, 7, 256, 400])
+def test_a_worker_arrives_at_the_same_vectors_in_any_batches(size: int, capacity: int) -> None:
+    features = FeatureSet(DOMAIN.features.rows, dataclasses.replace(DOMAIN.features.spec, capacity=capacity))
+    domain = dataclasses.replace(DOMAIN, features=features)
+    assert in_batches(domain, size) == vector_digest(replay(domain, LOG, PARTITIONS, OFFSETS, PROFILES).features)
 
 
 def pieces(size: int) -> list[Log]:

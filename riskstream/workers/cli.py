@@ -139,8 +139,9 @@ def train(
     """Train the default model on simulated payments and write its bundle. Takes less than a minute."""
     from riskstream.models.training.__main__ import main as run
 
-    given = {"--out": out, "--users": users, "--seed": seed}
-    return run([text for name, value in given.items() if value is not None for text in (name, str(value))])
+    given = {"users": users, "seed": seed}
+    run(out=out, **{name: value for name, value in given.items() if value is not None})
+    return 0
 
 
 @app.command(rich_help_panel=LOOK)

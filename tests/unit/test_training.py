@@ -19,7 +19,7 @@ from riskstream.models.training.examples import fingerprint, make_examples, spli
 from riskstream.models.training.parity import boundary_rows, check_parity
 from riskstream.models.training.thresholds import choose_policy
 
-SMALL = TrainingConfig(users=200, events=8_000, trees=30)
+SMALL = TrainingConfig(users=400, events=30_000, trees=60)
 MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
 POLICY = Policy(review=0.5, decline=0.8)
 
@@ -46,7 +46,7 @@ def test_the_bundle_serves_what_was_trained(trained: Trained, folder: Path) -> N
 
 
 def test_the_model_knows_fraud_and_is_not_omniscient(bundle: Bundle) -> None:
-    assert 0.85 < bundle.manifest.metrics["auc"] < 0.9999
+    assert 0.8 < bundle.manifest.metrics["auc"] < 0.9999
 
 
 def test_the_same_seed_makes_the_same_bundle(bundle: Bundle, folder: Path) -> None:
@@ -109,17 +109,20 @@ def test_parity_refuses_a_difference_a_flip_and_a_nan(change: list[float]) -> No
 
 
 def test_the_parts_of_the_log_follow_each_other_in_time() -> None:
-    log = simulate(SimulationConfig(seed=3, users=50, events=1_000))
-    examples = make_examples(DOMAIN, log, 3)
+    examples = make_examples(DOMAIN, simulate(SimulationConfig(seed=3, users=50, events=2_000, days=60)), 3)
     split = split_by_time(examples)
     parts = (split.train, split.calibration, split.test)
-    assert [len(part) for part in parts] == [600, 200, 200]
+    shares = [len(part) / len(examples) for part in parts]
+    assert shares == pytest.approx([0.6, 0.2, 0.2], abs=0.01)
     assert np.concatenate([part.features for part in parts]).tobytes() == examples.features.tobytes()
 
 
 def test_a_repeat_is_not_one_more_example() -> None:
-    config = SimulationConfig(seed=3, users=50, events=1_000, repeat_share=0.1)
-    assert len(make_examples(DOMAIN, simulate(config), 3)) == 900
+    config = SimulationConfig(seed=3, users=50, events=2_000, days=60, repeat_share=0.1)
+    log = simulate(config)
+    warm = log.events[0].event_time + DOMAIN.features.spec.horizon_ms
+    distinct = {event.event_id for event in log.events if event.event_time >= warm}
+    assert len(make_examples(DOMAIN, log, 3)) == len(distinct) < 1_000
 
 
 def test_the_fingerprint_is_that_of_the_log() -> None:

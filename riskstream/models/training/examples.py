@@ -41,12 +41,17 @@ class Split:
 
 
 def make_examples(domain: Domain, log: SimulatedLog, seed: int) -> Examples:
-    """Repeats are left out: they are the same example again."""
+    """The log after its first horizon, which only warms the histories: live ones are warm too.
+
+    Repeats are left out: they are the same example again.
+    """
     count = len(log.events)
     places = np.zeros(count, np.int32), np.arange(count)
     vectors = replay(domain, log.events, *places, _profiles(domain, log, seed))
-    new = vectors.original < 0
-    return Examples(vectors.features[new], log.labels[new], np.array(log.fraud_kinds)[new])
+    warm = log.events[0].event_time + domain.features.spec.horizon_ms
+    event_time = np.array([event.event_time for event in log.events])
+    kept = (vectors.original < 0) & (event_time >= warm)
+    return Examples(vectors.features[kept], log.labels[kept], np.array(log.fraud_kinds)[kept])
 
 
 def split_by_time(examples: Examples) -> Split:
@@ -65,7 +70,10 @@ def fingerprint(log: SimulatedLog) -> str:
 
 def _profiles(domain: Domain, log: SimulatedLog, seed: int) -> list[msgspec.Struct | None]:
     """What the join would have found for each event: as live, a stale profile is none, and some are lost on the way."""
-    begin = log.events[0].event_time
-    fresh = {user: p for user, p in log.profiles.items() if begin - p.computed_at <= domain.profile_max_age_ms}
     lost = np.random.default_rng([seed, *b"profiles lost"]).random(len(log.events)) < PROFILE_LOSS
-    return [None if gone else fresh.get(event.user_id) for event, gone in zip(log.events, lost.tolist(), strict=True)]
+    found = []
+    for event, gone in zip(log.events, lost.tolist(), strict=True):
+        profile = None if gone else log.profiles.get(event.user_id)
+        stale = profile is not None and event.event_time - profile.computed_at > domain.profile_max_age_ms
+        found.append(None if stale else profile)
+    return found

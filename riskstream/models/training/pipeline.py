@@ -33,8 +33,8 @@ class TrainingConfig:
 
     seed: int = 7
     users: int = 2_000
-    events: int = 100_000
-    days: int = 60
+    events: int = 120_000
+    days: int = 75
     trees: int = 300
     name: str = "payment-risk"
     version: str = "1.0.0"

@@ -71,7 +71,7 @@ def fingerprint(log: SimulatedLog) -> str:
 def _profiles(domain: Domain, log: SimulatedLog, seed: int) -> list[msgspec.Struct | None]:
     """What the join would have found for each event: as live, a stale profile is none, and some are lost on the way."""
     lost = np.random.default_rng([seed, *b"profiles lost"]).random(len(log.events)) < PROFILE_LOSS
-    found = []
+    found: list[msgspec.Struct | None] = []
     for event, gone in zip(log.events, lost.tolist(), strict=True):
         profile = None if gone else log.profiles.get(event.user_id)
         stale = profile is not None and event.event_time - profile.computed_at > domain.profile_max_age_ms

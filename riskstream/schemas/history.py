@@ -91,14 +91,13 @@ def decode_history(raw: bytes | None, layout: FactLayout, applied: Applied) -> t
     """The believable facts in a stored value, in offset order, and whether the value is exactly these.
 
     Not believed: another epoch, facts at or above the applied mark, repeats of an offset. False as the second part
-    means that the value must be written anew, not appended to. Raises CorruptHistory when bytes are cut off.
+    means that the value must be written anew, not appended to. Raises CorruptHistory when bytes are cut off; a rebuild
+    under a new epoch gets past such a value.
     """
-    if raw is None:
+    if raw is None or raw[:EPOCH_BYTES] != encode_history(applied.epoch, b""):
         return b"", False
-    if len(raw) < EPOCH_BYTES or (len(raw) - EPOCH_BYTES) % layout.size:
+    if (len(raw) - EPOCH_BYTES) % layout.size:
         raise CorruptHistory(f"a history has {len(raw)} bytes, not {EPOCH_BYTES} and a multiple of {layout.size}")
-    if int.from_bytes(raw[:EPOCH_BYTES], "little") != applied.epoch:
-        return b"", False
     facts = np.frombuffer(raw, WORD, offset=EPOCH_BYTES).reshape(-1, len(layout.words))
     offsets = facts[:, OFFSET]
     if len(offsets) and offsets[-1] < applied.offset and (offsets[1:] > offsets[:-1]).all():

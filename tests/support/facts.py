@@ -1,0 +1,25 @@
+"""Facts small enough to read: told apart by their offsets, the only word that the workers' own rules look at."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from riskstream.schemas.facts import COMMON_WORDS, WORD, FactLayout
+
+LAYOUT = FactLayout("tiny", 1, (*COMMON_WORDS, "amount"))
+
+
+def facts(*offsets: int) -> NDArray[np.int64]:
+    """One fact per offset."""
+    rows = np.zeros((len(offsets), len(LAYOUT.words)), WORD)
+    rows[:, 0] = offsets
+    rows[:, 1:] = rows[:, :1] + 1_000
+    return rows
+
+
+def packed(*offsets: int) -> bytes:
+    return facts(*offsets).tobytes()
+
+
+def offsets_of(raw: bytes | bytearray) -> list[int]:
+    """The offsets of packed facts."""
+    return [int(offset) for offset in np.frombuffer(raw, WORD).reshape(-1, len(LAYOUT.words))[:, 0]]

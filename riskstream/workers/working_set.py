@@ -7,14 +7,13 @@ committed input: a batch's facts are absorbed only after its commit was confirme
 import secrets
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from riskstream.schemas.facts import WORD, FactLayout
-from riskstream.schemas.history import COMPLETE, UNKNOWN, Applied, Keys, decode_history, encode_history
+from riskstream.schemas.history import COMPLETE, UNKNOWN, Applied, CorruptHistory, Keys, decode_history, encode_history
 from riskstream.workers.history_store import APPEND, REPLACE, Write
 
 USER_OVERHEAD_BYTES = 200
@@ -90,7 +89,7 @@ class WorkingSet:
         Stored histories are believed when their mark lies between the start of the log and the committed offset
         (`live_from`). Otherwise they are rebuilt from the start of the log under a new epoch.
         """
-        applied = None if mark is None or rebuild else Applied.decode(mark)
+        applied = None if rebuild else _believable(mark)
         if applied is None or not span.log_start <= applied.offset <= span.live_from:
             since = COMPLETE if self._log_is_complete and span.log_start == 0 else UNKNOWN
             applied = Applied(secrets.randbits(62), span.log_start, since)
@@ -214,16 +213,33 @@ class WorkingSet:
     def evict(self) -> None:
         """Drop least recently used users that Redis holds, once a partition is above its share of the bound.
 
-        A partition that Redis has not taken facts of for so long that it is at twice its share gives up writing.
+        A partition whose facts Redis does not take gives up writing at twice its share. A batch may be as large by
+        itself: while Redis answers, it is written and then leaves.
         """
         share = self._max_bytes // max(1, len(self.partitions))
         for partition in self.partitions.values():
-            if partition.size > 2 * share:
+            if partition.size > 2 * share and (partition.unsettled or not partition.whole):
                 self.give_up_writing(partition)
             if partition.size > share:
-                for user in list(islice(self._evictable(partition), 1 + len(partition.histories) // 8)):
-                    partition.size -= len(partition.histories.pop(user)) + USER_OVERHEAD_BYTES
+                self._shrink(partition, share * 7 // 8)
+
+    def _shrink(self, partition: Partition, size: int) -> None:
+        excess, leaving = partition.size - size, []
+        for user in self._evictable(partition):
+            if excess <= 0:
+                break
+            leaving.append(user)
+            excess -= len(partition.histories[user]) + USER_OVERHEAD_BYTES
+        for user in leaving:
+            partition.size -= len(partition.histories.pop(user)) + USER_OVERHEAD_BYTES
 
     def _evictable(self, partition: Partition) -> Iterator[str]:
         unsettled = set(partition.unsettled.users) if partition.unsettled else ()
         return (user for user in partition.histories if user not in partition.pending and user not in unsettled)
+
+
+def _believable(mark: bytes | None) -> Applied | None:
+    try:
+        return None if mark is None else Applied.decode(mark)
+    except CorruptHistory:
+        return None

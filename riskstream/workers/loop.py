@@ -85,6 +85,7 @@ class Loop:
                 log.warning("state is lost", cause=lost.cause, partitions=lost.partitions)
             except Aborted as error:
                 self._doubt_batch("aborted", str(error))
+                self._back_off(Unavailable(str(error)))
             except Fenced as error:
                 self._note_fenced()
                 self._doubt_batch("unclear", str(error))
@@ -115,6 +116,7 @@ class Loop:
             doubt.renew = False
         owned = self.source.owned()
         self.working_set.drop(list(self.working_set.partitions))
+        self.limit.clear()  # the same records come again
         starts = self.ownership.take_state(self.source.spans(owned), doubt.cause, doubt.rebuild)
         self.source.seek(starts)
         self._doubt = None
@@ -152,7 +154,6 @@ class Loop:
         self._halted |= over
         self.source.pause(over)
         for number in over:
-            self.limit.forget(number)
             log.error(
                 "partition halted: nearly everything is refused", partition=number, next="mend the producer, restart"
             )

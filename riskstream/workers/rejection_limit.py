@@ -24,9 +24,10 @@ class RejectionLimit:
                 over.add(partition)
         return over
 
-    def forget(self, partition: int) -> None:
+    def clear(self) -> None:
+        """Begin anew, or records that come again would count twice."""
         for counts in (self._in_a_row, self._last, self._refused):
-            counts.pop(partition, None)
+            counts.clear()
 
     def _count(self, partition: int, refused: bool) -> None:
         self._in_a_row[partition] = self._in_a_row.get(partition, 0) + 1 if refused else 0

@@ -9,11 +9,14 @@ READY := .venv/.ready
 STACK := $(BIN)/python -m riskstream.deploy.stack
 COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header --no-emit-index-url --no-emit-find-links
 PIP_FLAGS := --disable-pip-version-check --no-input --progress-bar off
+DURATION ?= 120
+SEED ?= 7
+PROTOCOL ?= classic
 # pip's own words are a page; a person wants to know how far it is.
 SHOW_FETCHES = awk -v all="$$(grep -c '==' requirements.lock)" \
 	'/^Collecting/ { printf "\r  package %d of %d", ++n, all; fflush() } /^Installing/ { print ", unpacking"; fflush() }'
 
-.PHONY: help env demo test test-unit check format up down lock clean
+.PHONY: help env demo test test-unit faults check format up down lock clean
 
 help: ## this list
 	@echo "Riskstream: payments in, risk scores out, exactly once."; echo
@@ -29,6 +32,9 @@ test: $(READY) ## every test, on a Kafka and a Redis of its own
 
 test-unit: $(READY) ## only the tests that need no server: seconds
 	@$(BIN)/python -m pytest tests/unit
+
+faults: $(READY) ## a random mix of faults, judged: make faults DURATION=120 SEED=7 PROTOCOL=classic|consumer
+	@$(BIN)/python -m tests.faults --duration $(DURATION) --seed $(SEED) --protocol $(PROTOCOL) $(FAULTS)
 
 check: $(READY) ## format, lint, types
 	@$(BIN)/ruff format --check .

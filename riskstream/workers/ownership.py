@@ -6,7 +6,7 @@ are facts only; scoring starts at the committed offset.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import structlog
 
@@ -37,6 +37,7 @@ class Ownership:
     start: str
     degrade: bool
     known: bool = False
+    latest: dict[int, int] = field(default_factory=dict)
 
     def assigned(self, spans: Mapping[int, Span]) -> dict[int, int]:
         self.metrics.rebalances_total["assigned"].inc()
@@ -96,7 +97,8 @@ class Ownership:
                 "Start with a new RISKSTREAM_HISTORY_NAMESPACE to rebuild the histories from the log."
             )
         if span.committed is None:
-            return span.log_start if self.start == "earliest" else span.log_end
+            # The latest is chosen once: what arrives before the first commit is not to be passed over at the next look.
+            return span.log_start if self.start == "earliest" else self.latest.setdefault(number, span.log_end)
         if not span.log_start <= span.committed <= span.log_end:
             raise Halt(
                 f"partition {number}: the group would go on at offset {span.committed}, yet the log holds "

@@ -1,6 +1,7 @@
 """`make faults`: a seeded random mix of faults on a stack of its own, judged. The exit status is the verdict."""
 
 import argparse
+import os
 import sys
 import time
 
@@ -13,6 +14,7 @@ from tests.support.bundle import write_random_bundle
 
 def main(arguments: list[str]) -> int:
     plan, keep = _plan(arguments)
+    os.environ["PYTHONFAULTHANDLER"] = "1"  # a worker that hangs is asked where
     print(f"faults: {plan.duration_s:.0f} s, seed {plan.seed}, group protocol {plan.protocol}", flush=True)  # noqa: T201
     with temporary_folder() as folder, LocalStack(folder / "stack") as stack:
         bundle = write_random_bundle(folder / "bundle", load_domain("riskstream.models.payment"))

@@ -22,7 +22,7 @@ from tests.faults.segments import Transaction, commits, open_transactions, trans
 from tests.faults.world import Fleet, Say, World
 from tests.support.pipeline import Pipeline
 
-CATCH_UP_S = 180.0
+CATCH_UP_S = 120.0
 MOST_JUDGED_BY_FOLD = 150_000
 
 

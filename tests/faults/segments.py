@@ -97,18 +97,21 @@ def transactions(partition: Path) -> tuple[list[Transaction], list[Batch]]:
 
 
 def commits(log: Path, group: str, topic: str) -> list[Commit]:
-    """Every commit of the group's offsets on the topic, in the order in which they took effect."""
-    found: list[Commit] = []
+    """Every commit of the group's offsets on the topic, in the order in which the offsets were written.
+
+    Markers of two producers may overtake each other; the group coordinator lets the offset win that was written last.
+    """
+    found: list[tuple[int, Commit]] = []
     for partition in sorted(log.glob("__consumer_offsets-*")):
         ended, outside = transactions(partition)
         for batch in outside:
             if offsets := _committed_offsets([batch], group, topic):
-                found.append(Commit(-1, offsets))
+                found.append((batch.first, Commit(-1, offsets)))
         for transaction in ended:
             offsets = _committed_offsets(transaction.batches, group, topic) if transaction.committed else {}
             if offsets:
-                found.append(Commit(transaction.producer, offsets))
-    return found
+                found.append((transaction.batches[0].first, Commit(transaction.producer, offsets)))
+    return [commit for _, commit in sorted(found, key=lambda item: item[0])]
 
 
 def open_transactions(log: Path) -> list[str]:

@@ -50,7 +50,7 @@ class Fleet:
         if worker := self.pipeline.workers.get(slot):
             worker.send_signal(number)
 
-    def stop(self, timeout_s: float = 60.0) -> None:
+    def stop(self, timeout_s: float = 40.0) -> None:
         """End all in order, as at the end of a run."""
         for worker in self.pipeline.workers.values():
             worker.send_signal(signal.SIGCONT)
@@ -59,8 +59,11 @@ class Fleet:
             try:
                 self._note_exit(slot, worker.wait(timeout_s))
             except subprocess.TimeoutExpired:
-                self.wrong_exits.append(f"worker {slot} did not end within {timeout_s:.0f} s of SIGTERM")
-                self.pipeline.kill(slot)
+                worker.send_signal(signal.SIGABRT)  # with PYTHONFAULTHANDLER: the log says where it hangs
+                worker.wait(10)
+                words = _where_it_hangs(self.pipeline, slot)
+                self.wrong_exits.append(f"worker {slot} did not end within {timeout_s:.0f} s of SIGTERM: {words}")
+                del self.pipeline.workers[slot]
 
     def _note_exit(self, slot: str, code: int) -> None:
         del self.pipeline.workers[slot]
@@ -104,3 +107,8 @@ class World:
 
 def last_words(pipeline: Pipeline, slot: str, count: int = 3) -> str:
     return " | ".join(pipeline.log(slot).splitlines()[-count:])[-1_200:]
+
+
+def _where_it_hangs(pipeline: Pipeline, slot: str) -> str:
+    _, _, trace = pipeline.log(slot).rpartition("Current thread")
+    return " | ".join(trace.splitlines()[1:4])

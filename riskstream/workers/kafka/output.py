@@ -2,13 +2,17 @@
 
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any, NamedTuple, Protocol, cast
 
 from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 
 from riskstream.workers.errors import Aborted, Fenced, Halt, OutcomeUnclear, Unavailable
 from riskstream.workers.kafka.config import producer_config, transactional_config
+from riskstream.workers.kafka.deadline import Deadline
 from riskstream.workers.settings import Settings
+
+DEADLINE_GRACE_S = 1.0
 
 Headers = list[tuple[str, bytes]]
 
@@ -44,6 +48,7 @@ class TransactionalOutput:
         self._settings = settings
         self._timeout_s = settings.transaction_timeout_ms / 1000
         self._producers: list[Producer] = []
+        self._deadline = Deadline()
 
     def open(self) -> None:
         """Two new producers with the same ids. This fences the old ones' late requests and settles what happened."""
@@ -62,7 +67,7 @@ class TransactionalOutput:
         try:
             producer.begin_transaction()
             _produce(producer, records, self._timeout_s)
-            producer.send_offsets_to_transaction(_positions(self._settings, offsets), group, self._timeout_s)
+            self._send_offsets(producer, offsets, group)
         except KafkaException as error:
             self._abort(producer, error)
         try:
@@ -71,6 +76,15 @@ class TransactionalOutput:
             if _kafka_error(error).txn_requires_abort():
                 self._abort(producer, error)
             raise _refused(error, OutcomeUnclear(f"commit: {error}")) from error
+
+    def _send_offsets(self, producer: Producer, offsets: dict[int, int], group: Any) -> None:
+        positions = _positions(self._settings, offsets)
+        # Without a connection to the group's coordinator librdkafka waits for ever, whatever the timeout (its issue 5456).
+        send = partial(producer.send_offsets_to_transaction, positions, group, self._timeout_s)
+        try:
+            self._deadline(send, self._timeout_s + DEADLINE_GRACE_S)
+        except TimeoutError as error:
+            raise OutcomeUnclear(f"offsets of the transaction: {error}") from error
 
     def _abort(self, producer: Producer, cause: KafkaException) -> None:
         refused = _refused(cause, Aborted(str(cause)))

@@ -1,0 +1,43 @@
+"""A deadline for native calls that may not keep their own."""
+
+from collections.abc import Callable
+from queue import Empty, SimpleQueue
+from threading import Thread
+
+Call = Callable[[], object]
+Calls = SimpleQueue[tuple[Call, SimpleQueue[BaseException | None]] | None]
+
+
+class Deadline:
+    """Runs calls one after another in a thread of its own, which is left behind when a call does not come back."""
+
+    def __init__(self) -> None:
+        self._calls: Calls | None = None
+
+    def __call__(self, call: Call, timeout_s: float) -> None:
+        """Raises what the call raises, or TimeoutError; then nobody may believe in anything that the call works on."""
+        if self._calls is None:
+            self._calls = Calls()
+            Thread(target=_serve, args=(self._calls,), name="deadline", daemon=True).start()
+        answer: SimpleQueue[BaseException | None] = SimpleQueue()
+        self._calls.put((call, answer))
+        try:
+            error = answer.get(timeout=timeout_s)
+        except Empty:
+            self._calls.put(None)  # should it ever come back, its thread ends
+            self._calls = None
+            raise TimeoutError(f"a call did not return within {timeout_s} s") from None
+        if error is not None:
+            raise error
+
+
+def _serve(calls: Calls) -> None:
+    while (item := calls.get()) is not None:
+        call, answer = item
+        error: BaseException | None = None
+        try:
+            call()
+        except BaseException as raised:
+            error = raised
+        answer.put(error)
+        del item, call, answer, error  # what a call works on is not kept alive here until the next one

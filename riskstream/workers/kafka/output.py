@@ -79,7 +79,7 @@ class TransactionalOutput:
 
     def _send_offsets(self, producer: Producer, offsets: dict[int, int], group: Any) -> None:
         positions = _positions(self._settings, offsets)
-        # Without a connection to the group's coordinator librdkafka waits for ever, whatever the timeout (its issue 5456).
+        # Without its group coordinator librdkafka waits for ever, whatever the timeout (its issue 5456).
         send = partial(producer.send_offsets_to_transaction, positions, group, self._timeout_s)
         try:
             self._deadline(send, self._timeout_s + DEADLINE_GRACE_S)

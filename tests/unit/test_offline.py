@@ -18,8 +18,8 @@ from riskstream.schemas.history import Keys
 from riskstream.schemas.payment import Payment
 from riskstream.workers.working_set import LogSpan, WorkingSet
 from tests.unit.payment_log import payments, profiles_for
-from tests.unit.tiny_domain import DOMAIN as LOGINS
-from tests.unit.tiny_domain import Login
+from tests.support.tiny_domain import DOMAIN as LOGINS
+from tests.support.tiny_domain import Login
 
 LOG = payments()
 PARTITIONS = np.array([int(payment.user_id[-1]) % 2 for payment in LOG], np.int32)
@@ -153,4 +153,4 @@ def test_a_domain_of_ones_own_is_replayed_by_the_same_code() -> None:
     found = replay(LOGINS, log, np.zeros(5, np.int32), np.arange(5))
     assert found.features.tolist() == [[2, 0, 0], [3, 2, 1], [3, 2, 1], [0, 3, 1], [1, 3, 2]]
     assert found.original.tolist() == [-1, -1, 1, -1, -1]
-    assert load_domain("tests.unit.tiny_domain").features.id != DOMAIN.features.id
+    assert load_domain("tests.support.tiny_domain").features.id != DOMAIN.features.id

@@ -17,8 +17,9 @@ from riskstream.deploy.stack.processes import die_with_parent
 from tests.faults import judge, state
 from tests.faults.judge import Ends, Verdict
 from tests.faults.mix import SESSION_S, TRANSACTION_S, Mix
-from tests.faults.reading import Follower, Place, Seen, read, running, seen
-from tests.faults.segments import Transaction, commits, open_transactions, transactions
+from tests.faults.reading import Follower, Seen, read, running, seen
+from tests.faults.scene import written
+from tests.faults.segments import commits, open_transactions
 from tests.faults.world import Fleet, Say, World
 from tests.support.pipeline import Pipeline
 
@@ -196,7 +197,7 @@ class Run:
         judge.visibility(verdict, outs, places)
         judge.steadiness(verdict, follower.told, final)
         found = commits(self._log_folder, self.pipeline.name, self.pipeline.topics[0])
-        judge.atomicity(verdict, ends, found, self._written(outs))
+        judge.atomicity(verdict, ends, found, written(self._log_folder, self._out_topics(self.pipeline), outs))
         judge.dangling(verdict, open_transactions(self._log_folder))
         self.say("judging: features and Redis against the log")
         return verdict, self._judge_state(verdict, ends, outs)
@@ -213,17 +214,6 @@ class Run:
         calm.stop()
         follower.stop()
         return [seen(message) for message in read(self.stack.bootstrap_servers, self._out_topics(calm))]
-
-    def _written(self, outs: list[Seen]) -> dict[Place, tuple[str, Transaction]]:
-        written: dict[tuple[str, int], Transaction] = {}
-        for name, count in self._out_topics(self.pipeline):
-            for number in range(count):
-                for transaction in transactions(self._log_folder / f"{name}-{number}")[0]:
-                    for batch in transaction.batches if transaction.committed else ():
-                        place = f"{name}[{number}]"
-                        written |= {(place, at): transaction for at in range(batch.first, batch.last + 1)}
-        found = {out.of: (f"{out.topic}[{out.partition}]", out.offset) for out in outs}
-        return {of: (place[0], written[place]) for of, place in found.items() if place in written}
 
     def _judge_state(self, verdict: Verdict, ends: Ends, outs: list[Seen]) -> int:
         one_in = 1 + sum(ends.end.values()) // MOST_JUDGED_BY_FOLD

@@ -20,7 +20,7 @@ LOGGING = (
 SETTINGS = {
     "process.roles": "broker,controller",
     "node.id": "1",
-    "listener.security.protocol.map": "CLIENT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+    "listener.security.protocol.map": "CLIENT:PLAINTEXT,CONTROLLER:PLAINTEXT,VIA:PLAINTEXT",
     "inter.broker.listener.name": "CLIENT",
     "controller.listener.names": "CONTROLLER",
     # One broker: nothing can be replicated. Few partitions: internal topics are made on first use, and someone waits.
@@ -61,7 +61,11 @@ SETTINGS = {
 
 
 class Broker(Server):
-    """A single Kafka broker. Topics, offsets and transactions survive a restart, an orderly or a violent one."""
+    """A single Kafka broker. Topics, offsets and transactions survive a restart, an orderly or a violent one.
+
+    `via` is a second door, to be set before the start: the port it listens on, and the port that clients who come in
+    by it are told to use, such as that of a proxy in between.
+    """
 
     name = "kafka"
     program = "java"
@@ -70,6 +74,7 @@ class Broker(Server):
     def __init__(self, data_dir: Path, *, daemon: bool = False, heap_mib: int = 512) -> None:
         super().__init__(data_dir, daemon=daemon)
         self.heap_mib = heap_mib
+        self.via: tuple[int, int] | None = None
 
     @property
     def bootstrap_servers(self) -> str:
@@ -91,9 +96,11 @@ class Broker(Server):
     def _prepare(self) -> list[str]:
         client, controller = self._ports()
         properties = self.data_dir / "server.properties"
+        listening, told = self.via or (client, client)
+        doors = f"CLIENT://127.0.0.1:{client},CONTROLLER://127.0.0.1:{controller}"
         addresses = {
-            "listeners": f"CLIENT://127.0.0.1:{client},CONTROLLER://127.0.0.1:{controller}",
-            "advertised.listeners": f"CLIENT://127.0.0.1:{client},CONTROLLER://127.0.0.1:{controller}",
+            "listeners": doors + (f",VIA://127.0.0.1:{listening}" if self.via else ""),
+            "advertised.listeners": doors + (f",VIA://127.0.0.1:{told}" if self.via else ""),
             "controller.quorum.bootstrap.servers": f"127.0.0.1:{controller}",
             "log.dirs": str(self.data_dir / "log"),
         }

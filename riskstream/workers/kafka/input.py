@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple, Protocol, cast
 
 import structlog
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from riskstream.schemas.decode import Records
 from riskstream.workers.errors import Halt, Unavailable
@@ -189,9 +189,10 @@ class Input:
             starts = self._ownership.assigned(self.spans(part.partition for part in parts))
         except Exception as error:
             self._failure = error
-        # Start offsets must be given here: seeking in this callback fails under KIP-848.
+        # Start offsets must be given here: seeking in this callback fails under KIP-848. After a failure the caller
+        # seeks, which a partition without any offset would refuse.
         consumer.incremental_assign(
-            [TopicPartition(part.topic, part.partition, starts.get(part.partition, NO_OFFSET)) for part in parts]
+            [TopicPartition(part.topic, part.partition, starts.get(part.partition, OFFSET_END)) for part in parts]
         )
 
     def _on_revoke(self, consumer: Consumer, parts: list[TopicPartition]) -> None:

@@ -1,0 +1,140 @@
+"""Where a worker stops: a partition that is nearly all refused, a slot that is taken, a log that is not what it was."""
+
+import time
+from collections.abc import Callable
+from itertools import count
+
+import pytest
+from confluent_kafka import KafkaException, TopicPartition
+from confluent_kafka.admin import (  # type: ignore[attr-defined]
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    NewPartitions,
+    ResourceType,
+)
+
+from riskstream.deploy.stack import LocalStack
+from tests.support.payments import log_of, records_of
+from tests.support.pipeline import Pipeline
+from tests.support.seen import applied, committed, logged, until_logged
+
+NewPipeline = Callable[..., Pipeline]
+
+
+@pytest.fixture(scope="module")
+def admin(stack: LocalStack) -> AdminClient:
+    return AdminClient({"bootstrap.servers": stack.bootstrap_servers, "log_level": 4})
+
+
+def refusal(pipeline: Pipeline) -> str:
+    """What a worker says that does not start, or does not go on."""
+    assert pipeline.start().wait(30) == 1
+    return pipeline.log().split("error: ")[-1]
+
+
+def test_too_many_dead_letters_in_a_row_halt_their_partition_and_no_other(new_pipeline: NewPipeline) -> None:
+    pipeline = new_pipeline(MAX_DEAD_LETTERS_IN_A_ROW="50")
+    pipeline.feed([(0, b"k", b"{")] * 80 + [(1, b"k", b"{")] * 40)
+    pipeline.start()
+    pipeline.outputs(most=40)
+    pipeline.feed([record for record in records_of(log_of(), 3, malformed_share=0)[:400] if record[0] != 0])
+    outs = pipeline.outputs(most=len(pipeline.fed) - 80)
+    assert {out.partition for out in outs} == {1, 2}
+    assert [line["partition"] for line in logged(pipeline, "partition halted: nearly everything is refused")] == [0]
+    assert committed(pipeline)[0] < 0
+    assert pipeline.stop() == 0
+
+
+def test_of_two_workers_in_one_slot_one_stays_and_the_other_says_why_it_goes(new_pipeline: NewPipeline) -> None:
+    pipeline = new_pipeline(partitions=2)
+    pipeline.start("a", SLOT="same")
+    pipeline.start("b", SLOT="same")
+    records, batches = records_of(log_of(), 2), count()
+    while all(worker.poll() is None for worker in pipeline.workers.values()):
+        start = 20 * next(batches)
+        assert start < len(records), "both stay"
+        pipeline.feed(records[start : start + 20])
+        time.sleep(0.2)
+    gone = next(slot for slot, worker in pipeline.workers.items() if worker.poll() is not None)
+    assert pipeline.workers.pop(gone).wait() == 1
+    assert "another worker runs under the same RISKSTREAM_SLOT" in pipeline.log(gone)
+    pipeline.assert_conserved(pipeline.outputs())
+    assert pipeline.stop("ba"[gone == "b"]) == 0
+
+
+def test_missing_topics_are_named(new_pipeline: NewPipeline) -> None:
+    pipeline = new_pipeline(OUTPUT_TOPIC="not-there")
+    assert refusal(pipeline) == "topics do not exist: not-there. Run `riskstream topics create`.\n"
+
+
+def test_added_partitions_and_a_new_topic_of_the_same_name_are_refused(
+    new_pipeline: NewPipeline, admin: AdminClient
+) -> None:
+    pipeline = new_pipeline(partitions=1)
+    pipeline.start()
+    until_logged(pipeline, "worker is ready")
+    assert pipeline.stop() == 0
+    more = [NewPartitions(topic, 2) for topic in pipeline.topics]
+    for done in admin.create_partitions(more).values():
+        done.result(20)
+    assert "partitions is 2 here and 1 there" in refusal(pipeline)
+    recreate(admin, pipeline)
+    said = refusal(pipeline)
+    assert "topic_id is" in said
+    assert "Choose another RISKSTREAM_HISTORY_NAMESPACE" in said
+
+
+def recreate(admin: AdminClient, pipeline: Pipeline) -> None:
+    for done in admin.delete_topics(list(pipeline.topics)).values():
+        done.result(20)
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        try:
+            return pipeline.create_topics()
+        except KafkaException:
+            time.sleep(0.1)  # it is still being deleted
+    pytest.fail("the topics are not deleted")
+
+
+def test_records_deleted_before_they_were_scored_halt_the_worker(new_pipeline: NewPipeline, admin: AdminClient) -> None:
+    pipeline = new_pipeline(partitions=1)
+    records = records_of(log_of(), 1)
+    pipeline.feed(records[:10])
+    pipeline.start()
+    pipeline.outputs(most=10)
+    assert pipeline.stop() == 0
+    pipeline.feed(records[10:20])
+    end = TopicPartition(pipeline.topics[0], 0, 15)
+    admin.delete_records([end])[end].result(20)
+    assert "would go on at offset 10, yet the log holds 15 to 20" in refusal(pipeline)
+
+
+def test_sigterm_writes_everything_behind_so_that_a_restart_reads_nothing_again(new_pipeline: NewPipeline) -> None:
+    pipeline = new_pipeline(WRITE_BEHIND_MS="60000", WRITE_BEHIND_FACTS="1000000")
+    pipeline.feed(records_of(log_of(), 3)[:300])
+    pipeline.start()
+    pipeline.outputs(most=300)
+    began = time.monotonic()
+    assert pipeline.stop() == 0
+    assert time.monotonic() - began < 5
+    assert applied(pipeline) == committed(pipeline)
+    pipeline.start()
+    taken = until_logged(pipeline, "state is taken", times=6)[3:]
+    assert {line["partition"]: line["read_from"] for line in taken} == committed(pipeline)
+
+
+def test_a_dead_letter_too_large_for_its_topic_leaves_without_its_value(
+    new_pipeline: NewPipeline, admin: AdminClient
+) -> None:
+    pipeline = new_pipeline(partitions=1)
+    limit = ConfigEntry("max.message.bytes", "100000", incremental_operation=AlterConfigOpType.SET)
+    dead_letters = ConfigResource(ResourceType.TOPIC, pipeline.topics[2], incremental_configs=[limit])
+    admin.incremental_alter_configs([dead_letters])[dead_letters].result(20)
+    pipeline.feed([(0, b"k", b"x" * 60_000)], headers=[("trace", bytes(50_000))])
+    pipeline.start()
+    (out,) = pipeline.outputs()
+    assert out.value is None
+    assert out.headers["trace"] == bytes(50_000)
+    assert len(out.headers["__connect.errors.value.sha256"]) == 64

@@ -16,7 +16,7 @@ PROTOCOL ?= classic
 SHOW_FETCHES = awk -v all="$$(grep -c '==' requirements.lock)" \
 	'/^Collecting/ { printf "\r  package %d of %d", ++n, all; fflush() } /^Installing/ { print ", unpacking"; fflush() }'
 
-.PHONY: help env demo test test-unit faults check format up down lock clean
+.PHONY: help env demo test test-unit faults bench check format up down lock clean
 
 help: ## this list
 	@echo "Riskstream: payments in, risk scores out, exactly once."; echo
@@ -35,6 +35,9 @@ test-unit: $(READY) ## only the tests that need no server: seconds
 
 faults: $(READY) ## a random mix of faults, judged: make faults DURATION=120 SEED=7 PROTOCOL=classic|consumer
 	@$(BIN)/python -m tests.faults --duration $(DURATION) --seed $(SEED) --protocol $(PROTOCOL) $(FAULTS)
+
+bench: $(READY) ## what a worker costs and how long it takes; make bench QUICK=1: the main figures in a minute
+	@$(BIN)/python -m tests.bench $(if $(QUICK),--quick) $(BENCH)
 
 check: $(READY) ## format, lint, types
 	@$(BIN)/ruff format --check .

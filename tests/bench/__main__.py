@@ -1,0 +1,115 @@
+"""`make bench`: measure and print, the default; `compare`: two results; `table`: a result as Markdown."""
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console
+
+from riskstream.deploy.demo.model import ready_bundle
+from riskstream.deploy.stack import temporary_stack
+from riskstream.deploy.stack.local import HOME, temporary_folder
+from riskstream.models.domain import load_domain
+from tests.bench import plan
+from tests.bench.bundles import with_fewer_trees
+from tests.bench.results import FOLDER, Result, Row, compare, file_name, load, save, this_machine
+from tests.bench.tables import differences, tables
+from tests.bench.world import TREES, World
+
+PREFIX = "RISKSTREAM_"
+COMMANDS = ("run", "compare", "table")
+
+
+def main(arguments: list[str]) -> int:
+    given = _parse(arguments if arguments[:1] and arguments[0] in COMMANDS else ["run", *arguments])
+    if given.command == "compare":
+        return _say(differences(list(compare(load(given.before), load(given.after)))))
+    if given.command == "table":
+        return _say(tables(load(given.result)))
+    return run(given.quick, dict(given.set), given.only)
+
+
+def _parse(arguments: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="tests.bench", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    measure = commands.add_parser("run", help="measure")
+    measure.add_argument("--quick", action="store_true", help="the main figures only, in less than a minute")
+    measure.add_argument("--only", action="append", default=[], help="these measurements alone, by name")
+    measure.add_argument("--set", action="append", default=[], type=_setting, metavar="NAME=VALUE",
+                         help="a worker setting to measure with")  # fmt: skip
+    two = commands.add_parser("compare", help="two results: before and after")
+    two.add_argument("before", type=Path)
+    two.add_argument("after", type=Path)
+    commands.add_parser("table", help="a result as Markdown").add_argument("result", type=Path)
+    return parser.parse_args(arguments)
+
+
+def _setting(text: str) -> tuple[str, str]:
+    name, _, value = text.partition("=")
+    return name.upper().removeprefix(PREFIX), value
+
+
+def run(quick: bool, wanted: dict[str, str], only: list[str]) -> int:
+    """Measure, print tables as they come, keep the result, end with the headline."""
+    started, load_before = time.time(), os.getloadavg()
+    rows: list[Row] = []
+    with _world(wanted) as world:
+        for measurement in plan.QUICK:
+            if not only or measurement.__name__ in only:
+                rows += _measured(measurement, world)
+    result = Result(
+        started_at=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(started)),
+        seconds=round(time.time() - started, 1),
+        quick=quick,
+        settings=wanted,
+        machine=this_machine(),
+        load_before=load_before,
+        load_after=os.getloadavg(),
+        headline=plan.headline(rows),
+        rows=rows,
+    )
+    path = FOLDER / file_name(time.localtime(started), quick)
+    save(result, path)
+    _say(tables(result))
+    _say(_last_lines(result, path))
+    return 0
+
+
+@contextmanager
+def _world(wanted: dict[str, str]) -> Iterator[World]:
+    for name in [name for name in os.environ if name.startswith(PREFIX)]:
+        del os.environ[name]  # the settings of the shell are for other workers
+    domain = load_domain("riskstream.models.payment")
+    whole = ready_bundle(HOME / "bundles", Console(stderr=True))
+    with temporary_folder() as folder, temporary_stack() as stack:
+        fewer = with_fewer_trees(whole, plan.FEWER, folder / "fewer", domain)
+        yield World(stack, folder, domain, {TREES: whole, plan.FEWER: fewer}, wanted)
+
+
+def _measured(measurement: plan.Measurement, world: World) -> list[Row]:
+    started = time.monotonic()
+    rows = list(measurement(world))
+    print(f"{measurement.__name__}: {time.monotonic() - started:.0f} s", file=sys.stderr, flush=True)  # noqa: T201
+    return rows
+
+
+def _last_lines(result: Result, path: Path) -> Iterator[str]:
+    machine = result.machine
+    loads = [f"{load[0]:.1f}" for load in (result.load_before, result.load_after)]
+    yield f"\n{machine.cores} x {machine.processor}, Python {machine.python}, load {loads[0]} before, {loads[1]} after"
+    yield f"kept in {path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path}, {result.seconds:.0f} s"
+    yield "bench: " + " ".join(f"{name}={value:.2f}" for name, value in result.headline.items())
+
+
+def _say(lines: Iterator[str]) -> int:
+    for line in lines:
+        print(line, flush=True)  # noqa: T201
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,121 @@
+"""The floor: the cheapest known way to do each step alone, with the same libraries, on the same data.
+
+No step knows of another, checks anything, or could survive a crash; what a step needs is laid ready before its clock
+starts. Their sum is what a worker would cost if all of its own thought were free.
+"""
+
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import hiredis
+import msgspec
+import numpy as np
+
+from riskstream.models.bundle import load_bundle
+from riskstream.models.history import aggregate
+from riskstream.schemas.history import profile_key
+from riskstream.schemas.score import RiskScore, decode_score
+from riskstream.workers.scoring import Outcome
+from tests.bench.bundles import session_of
+from tests.bench.cpu import cpu_us
+from tests.bench.flow import Flow
+
+APPEND = b"for i = 2, #KEYS do redis.call('APPEND', KEYS[i], ARGV[i]) end redis.call('SET', KEYS[1], ARGV[1])"
+ROUNDS = 7
+LEAST_EVENTS = 512
+"""In a round: below this, the work is repeated."""
+
+
+@dataclass
+class Wire:
+    """Redis without a client: bytes packed and parsed by hiredis, on a socket."""
+
+    url: str
+
+    def __post_init__(self) -> None:
+        address = urlsplit(self.url)
+        self._socket = socket.create_connection((address.hostname or "", address.port or 0))
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._reader = hiredis.Reader()
+
+    def ask(self, *words: Any) -> Any:
+        self._socket.sendall(hiredis.pack_command(words))
+        while (answer := self._reader.gets()) is False:
+            self._reader.feed(self._socket.recv(1 << 17))
+        return answer
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+def floor_us(flow: Flow, outcome: Outcome, trees: int) -> dict[str, float]:
+    """CPU microseconds per event of each step at the outcome's batch size, those on Kafka apart."""
+    wire = Wire(flow.rig.world.stack.redis_url)
+    steps: dict[str, Callable[[], object]] = {
+        "decode": _decode(flow, outcome),
+        "join": _profiles(wire, outcome),
+        "history": _history(flow, outcome),
+        "assemble": lambda: outcome.aggregates.values.astype(np.float32),
+        "score": _score(flow, outcome, trees),
+        "encode": _encode(outcome),
+        "write-behind": _append(wire, outcome),
+    }
+    found = {name: cpu_us(_repeated(step, len(outcome.records)), ROUNDS) for name, step in steps.items()}
+    wire.close()
+    return found
+
+
+def _decode(flow: Flow, outcome: Outcome) -> Callable[[], object]:
+    decode = msgspec.json.Decoder(flow.domain.event).decode
+    values = [value or b"" for value in outcome.batch.records.values]
+    return lambda: [decode(value) for value in values]
+
+
+def _profiles(wire: Wire, outcome: Outcome) -> Callable[[], object]:
+    keys = list({profile_key((key or b"").decode()) for key in outcome.batch.records.keys})
+    return lambda: wire.ask(b"MGET", *keys)
+
+
+def _history(flow: Flow, outcome: Outcome) -> Callable[[], object]:
+    """The users' bytes laid side by side, and the compiled pass over them."""
+    facts, first, position, _, _ = outcome.joined.gathered
+    edges = np.sort(np.unique(first)).tolist()
+    chunks = [facts[a:b].tobytes() for a, b in zip(edges, [*edges[1:], len(facts)], strict=True)]
+    spec, width = flow.domain.features.spec, facts.shape[1]
+    return lambda: aggregate(spec, np.frombuffer(b"".join(chunks), np.int64).reshape(-1, width), first, position)
+
+
+def _score(flow: Flow, outcome: Outcome, trees: int) -> Callable[[], object]:
+    bundle = load_bundle(flow.rig.world.bundles[trees], flow.domain.features)
+    session, manifest = session_of(bundle.model), bundle.manifest
+    outputs, inputs = [manifest.output.tensor], {manifest.input: outcome.scored.vectors}
+    return lambda: session.run(outputs, inputs)
+
+
+def _encode(outcome: Outcome) -> Callable[[], object]:
+    encode = msgspec.json.Encoder().encode
+    scores: list[RiskScore] = [decode_score(record.value or b"") for record in outcome.records]
+    return lambda: [encode(score) for score in scores]
+
+
+def _append(wire: Wire, outcome: Outcome) -> Callable[[], object]:
+    facts: dict[bytes, list[bytes]] = {}
+    for key, row in zip(outcome.batch.records.keys, outcome.joined.gathered.position, strict=True):
+        facts.setdefault(b"floor:" + (key or b""), []).append(outcome.joined.gathered.facts[row].tobytes())
+    sha = wire.ask(b"SCRIPT", b"LOAD", APPEND)
+    values = [b"".join(some) for some in facts.values()]
+    return lambda: wire.ask(b"EVALSHA", sha, len(facts) + 1, b"floor:applied", *facts, b"mark", *values)
+
+
+def _repeated(step: Callable[[], object], events: int) -> Callable[[], int]:
+    times = max(1, LEAST_EVENTS // events)
+
+    def work() -> int:
+        for _ in range(times):
+            step()
+        return times * events
+
+    return work

@@ -1,0 +1,136 @@
+"""The worker's own flow in this process, on the real Redis; no Kafka. Every stage with its CPU time."""
+
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import Any, NamedTuple, cast
+
+import numpy as np
+from prometheus_client import CollectorRegistry
+
+from riskstream.models.bundle import load_bundle
+from riskstream.models.scorer import Scorer
+from riskstream.schemas.decode import Decoder, Records
+from riskstream.schemas.history import Applied
+from riskstream.schemas.partitioner import partitions_of
+from riskstream.workers.history_store import HistoryStore, Read, connect
+from riskstream.workers.join import Join
+from riskstream.workers.kafka.input import Batch
+from riskstream.workers.metrics import Metrics
+from riskstream.workers.scoring import Model, Outcome, Scoring, Topics
+from riskstream.workers.working_set import LogSpan, WorkingSet
+from tests.bench.cpu import MICRO
+from tests.bench.rig import Rig
+from tests.bench.workload import Record, Workload
+
+NEVER = 10**9
+NOW_MS = 1_795_000_000_000
+
+
+class Lap(NamedTuple):
+    """Stands where the flow observes how long a stage took."""
+
+    clock: "StageClock"
+    stage: str
+
+    def observe(self, _seconds: float) -> None:
+        self.clock.lap(self.stage)
+
+
+class StageClock(dict[str, Lap]):
+    """In place of the metric of stages: gives each the CPU time since the one before it ended."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.laps: dict[str, float] = defaultdict(float)
+        self.start()
+
+    def __missing__(self, stage: str) -> Lap:
+        return Lap(self, stage)
+
+    def start(self) -> None:
+        self.laps.clear()
+        self._last = time.process_time()
+
+    def lap(self, stage: str) -> None:
+        now = time.process_time()
+        self.laps[stage] += now - self._last
+        self._last = time.process_time()
+
+
+class Flow:
+    """A scoring worker's parts between its consumer and its producer, for the users of one workload."""
+
+    def __init__(self, rig: Rig, workload: Workload, trees: int) -> None:
+        """Stores the workload's pasts under the rig's names."""
+        domain, settings = rig.world.domain, rig.world.settings(rig.name)
+        rig.store(workload)
+        self.rig, self.domain, self.clock = rig, domain, StageClock()
+        self._users = workload.users
+        self.metrics = Metrics(CollectorRegistry())
+        self.metrics.stage_seconds = cast(Any, self.clock)
+        self.store = HistoryStore(connect(settings.redis_url, 10_000), ttl_ms=2 * domain.features.spec.horizon_ms)
+        self.working_set = WorkingSet(domain.layout, domain.features.spec.capacity, 4 << 30, log_is_complete=True)
+        self.decoder = Decoder(domain.event)
+        self.join = Join(
+            domain,
+            self.working_set,
+            self.store,
+            self.metrics,
+            profile_max_age_ms=domain.profile_max_age_ms,
+            write_behind_ms=NEVER,
+            write_behind_facts=NEVER,
+            degrade=False,
+        )
+        bundle = load_bundle(rig.world.bundles[trees], domain.features)
+        model = Model(bundle.label, Scorer(bundle), bundle.manifest.thresholds)
+        topics = Topics(settings.output_topic, settings.dead_letter_topic, NEVER, rig.partitions)
+        self.scoring = Scoring(domain, self.decoder, self.join, model, self.working_set, topics, self.metrics)
+        self._next = dict.fromkeys(range(rig.partitions), 0)
+        self.forget()
+
+    def forget(self) -> None:
+        """All memory of users goes; each is read from Redis at its next event."""
+        marks = self.store.applied([self.rig.keys(partition) for partition in range(self.rig.partitions)])
+        for partition, mark in enumerate(marks):
+            scored = Applied.decode(mark or b"").offset
+            self.working_set.open(partition, self.rig.keys(partition), mark, LogSpan(0, scored))
+
+    def remember(self) -> None:
+        """Every user of the workload is read into memory."""
+        places = partitions_of([user.encode() for user in self._users], self.rig.partitions)
+        for number, partition in self.working_set.partitions.items():
+            users = [self._users[row] for row in np.flatnonzero(places == number).tolist()]
+            for start in range(0, len(users), 1_000):
+                some = users[start : start + 1_000]
+                ((_, values),) = self.store.exchange([], [Read(partition.keys, some)], []).histories
+                self.working_set.load(partition, some, values)
+
+    def batches(self, records: list[Record], size: int) -> Iterator[Batch]:
+        """The records cut into batches, with offsets that go on where the last batch ended."""
+        for start in range(0, len(records) - size + 1, size):
+            some = records[start : start + size]
+            offsets = []
+            for record in some:
+                offsets.append(self._next[record.partition])
+                self._next[record.partition] += 1
+            values = Records([record.key for record in some], [record.value for record in some], [NOW_MS] * size)
+            yield Batch(
+                self.scoring.topics.scores,
+                cast(Any, [None] * size),
+                [record.partition for record in some],
+                offsets,
+                values,
+                None,
+            )
+
+    def run(self, batch: Batch) -> tuple[Outcome, dict[str, float]]:
+        """One batch from decode to absorb and write-behind: its outcome, and CPU microseconds per event by stage."""
+        self.clock.start()
+        outcome = self.scoring(batch)
+        self.clock.lap("rest of the flow")
+        self.scoring.absorb(outcome)
+        self.clock.lap("absorb")
+        self.join.flush(list(self.working_set.partitions.values()))
+        self.clock.lap("write-behind")
+        return outcome, {stage: MICRO * spent / len(batch.messages) for stage, spent in self.clock.laps.items()}

@@ -1,5 +1,9 @@
-"""The score stage: feature rows in, calibrated probabilities of risk out. The only module that knows ONNX Runtime."""
+"""The score stage: feature rows in, calibrated probabilities of risk out. The only module that knows ONNX Runtime.
 
+Trees are walked by `tree_walk` when it has proven to give the runtime's bits; everything else is run by the runtime.
+"""
+
+from collections.abc import Callable
 from typing import NoReturn
 
 import numpy as np
@@ -8,6 +12,7 @@ from numpy.typing import NDArray
 
 from riskstream.models.bundle import MODEL, SMOKE, Bundle, BundleError
 from riskstream.models.calibration import logit
+from riskstream.models.tree_walk import NotCovered, TreeWalk
 
 # Between processors and runtime releases, sums of hundreds of float32 leaves differ by some 1e-7. A wrong model,
 # a swapped column or another treatment of missing values differs by far more than this.
@@ -25,10 +30,11 @@ class NonFiniteScore(Exception):
 class Scorer:
     """Scores batches with one bundle; cannot be made (BundleError) unless the bundle's smoke cases come out right.
 
-    A row's score has the same bits in every batch: one thread, and nothing that looks across rows.
+    A row's score has the same bits in every batch and with either engine: one thread, and nothing that looks across
+    rows. `engine` says who runs the model, and `engine_reason` why it is not the walk.
     """
 
-    def __init__(self, bundle: Bundle) -> None:
+    def __init__(self, bundle: Bundle, own_walk: bool = True) -> None:
         self.label = bundle.label
         self._width = len(bundle.manifest.features)
         self._input = bundle.manifest.input
@@ -37,7 +43,11 @@ class Scorer:
         self._session = _session(bundle)
         self._check_signature()
         rows = np.array(bundle.smoke.rows, dtype=np.float64)  # None becomes NaN
+        self._raw: Callable[[NDArray[np.float32]], NDArray[np.float32]] = self._run
         self._verify_smoke(rows.astype(np.float32), np.array(bundle.smoke.expected))
+        self.engine, self.engine_reason = "onnxruntime", "the walk is switched off"
+        if own_walk:
+            self._take_walk(bundle.model, rows.astype(np.float32))
 
     def __call__(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
         """A probability of risk per row; NaN is missing. Raises NonFiniteScore naming the rows that have none."""
@@ -45,11 +55,23 @@ class Scorer:
             raise ValueError(f"want float32 [n, {self._width}], not {features.dtype} {features.shape}")
         if not len(features):
             return np.empty(0)
-        raw = self._session.run([self._output.tensor], {self._input: features})[0]
-        said = raw.reshape(len(features), -1)[:, self._output.column].astype(np.float64)
+        said = self._raw(features).astype(np.float64)
         if self._output.kind == "logit":
             return self._calibration.apply(_valid(said, np.isfinite(said)))
         return self._calibration.apply(logit(_valid(said, (said >= 0.0) & (said <= 1.0))))  # false for NaN
+
+    def _run(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
+        raw: NDArray[np.float32] = self._session.run([self._output.tensor], {self._input: features})[0]
+        return raw.reshape(len(features), -1)[:, self._output.column]
+
+    def _take_walk(self, model: bytes, smoke: NDArray[np.float32]) -> None:
+        try:
+            walk = TreeWalk(model, self._width, self._output.tensor, self._output.column)
+            walk.prove(self._run, smoke)
+        except NotCovered as why:
+            self.engine_reason = str(why)
+        else:
+            self._raw, self.engine, self.engine_reason = walk, "tree_walk", ""
 
     def _check_signature(self) -> None:
         seen = [(one.name, one.type, one.shape[-1]) for one in self._session.get_inputs()]

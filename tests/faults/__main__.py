@@ -34,8 +34,11 @@ def _plan(arguments: list[str]) -> tuple[Plan, bool]:
     targets = sorted({fault.target for fault in FAULTS})
     parser.add_argument("--without", choices=targets, action="append", default=[], help="leave these alone")
     parser.add_argument("--keep-logs", action="store_true", help="keep the workers' logs in .riskstream/faults")
+    parser.add_argument(
+        "--broker-kill", action="store_true", help="kill -9 the lone broker too; see docs/guarantees.md"
+    )
     given = parser.parse_args(arguments)
-    without = frozenset(given.without)
+    without = frozenset(given.without) | (frozenset() if given.broker_kill else {"broker-kill"})
     return Plan(given.seed, given.duration, given.protocol, given.rate, given.users, without), given.keep_logs
 
 

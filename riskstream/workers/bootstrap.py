@@ -50,7 +50,7 @@ def run_worker(settings: Settings) -> int:
         address = (settings.health_host, settings.health_port)
         health = HealthServer(address, metrics.registry, status.why_not_live, status.why_not_ready)
         stack.enter_context(health)
-        model = _model(bundle, metrics)
+        model = _model(bundle, settings.tree_walk, metrics)
         status.model_loaded = True
         store = _store(settings, domain, metrics)
         stack.callback(store.close)
@@ -67,11 +67,14 @@ def run_worker(settings: Settings) -> int:
     return 0
 
 
-def _model(bundle: Bundle, metrics: Metrics) -> Model:
+def _model(bundle: Bundle, tree_walk: bool, metrics: Metrics) -> Model:
     manifest = bundle.manifest
+    scorer = Scorer(bundle, tree_walk)
     info = {"name": manifest.name, "version": manifest.version, "feature_set": manifest.feature_set}
-    metrics.model_info.info(info)
-    return Model(bundle.label, Scorer(bundle), manifest.thresholds)
+    metrics.model_info.info({**info, "engine": scorer.engine})
+    if scorer.engine_reason:
+        log.info("ONNX Runtime runs the model", reason=scorer.engine_reason)
+    return Model(bundle.label, scorer, manifest.thresholds)
 
 
 def _store(settings: Settings, domain: Domain, metrics: Metrics) -> HistoryStore:

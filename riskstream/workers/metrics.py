@@ -142,7 +142,7 @@ class Metrics:
     halted_partitions: Annotated[Gauge, Row("Partitions that wait for an operator")]
 
     last_progress_timestamp_seconds: Annotated[Gauge, Row("When the loop last went round")]
-    model_info: Annotated[Info, Row("The model that scores: name, version, feature_set")]
+    model_info: Annotated[Info, Row("The model that scores: name, version, feature_set, and the engine that runs it")]
 
     def __init__(self, registry: CollectorRegistry) -> None:
         """Build every row into `registry`, with the process's memory and CPU beside them."""

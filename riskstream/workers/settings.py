@@ -128,6 +128,9 @@ class ModelSettings(BaseModel):
         description="Python module with the domain: event type, facts, features",
     )
     bundle: Path | None = Field(None, description="directory of the model bundle; scoring needs one")
+    tree_walk: bool = Field(
+        True, description="walk the model's trees by our own code, if it gives ONNX Runtime's bits; else ONNX Runtime"
+    )
     profile_max_age_hours: float | None = Field(
         None, gt=0, description="older profiles count as missing; unset: as the domain says"
     )

@@ -17,9 +17,9 @@ from riskstream.models.payment import DOMAIN
 from riskstream.schemas.history import Keys
 from riskstream.schemas.payment import Payment
 from riskstream.workers.working_set import LogSpan, WorkingSet
-from tests.unit.payment_log import payments, profiles_for
 from tests.support.tiny_domain import DOMAIN as LOGINS
 from tests.support.tiny_domain import Login
+from tests.unit.payment_log import payments, profiles_for
 
 LOG = payments()
 PARTITIONS = np.array([int(payment.user_id[-1]) % 2 for payment in LOG], np.int32)

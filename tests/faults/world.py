@@ -14,7 +14,8 @@ from riskstream.deploy.stack import Broker, RedisServer
 from tests.support.pipeline import Pipeline
 
 SLOTS = ("a", "b", "c")
-EXPECTED_EXITS = {0: "stopped in order", -signal.SIGKILL: "killed", 75: "gave up waiting for Kafka or Redis"}
+# In order; killed; told to end before or after its loop; gave up waiting for Kafka or Redis.
+EXPECTED_EXITS = (0, -signal.SIGKILL, -signal.SIGTERM, 75)
 
 Say = Callable[[str], None]
 

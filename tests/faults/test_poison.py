@@ -1,0 +1,107 @@
+"""What no retry can mend: the worker stops uncommitted, says what to do, and nothing half done is visible."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from confluent_kafka.admin import AdminClient
+
+from riskstream.models.bundle import load_bundle, write_bundle
+from riskstream.models.domain import load_domain
+from tests.faults.conftest import NewScene
+from tests.faults.scene import Scene
+
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(180)]
+slow = pytest.mark.slow
+
+
+def halted(scene: Scene, *words: str) -> None:
+    """It ended by itself with the exit code for an operator, said these words, and what it left is right so far."""
+    assert scene.pipeline.workers.pop("a").wait(60) == 1, scene.last_words()
+    said = scene.pipeline.log()
+    assert all(word in said for word in words), scene.last_words()
+    outs = scene.pipeline.outputs(5, most=len(scene.pipeline.fed))
+    places = [out.of for out in outs]
+    assert len(places) == len(set(places))
+    for partition in {out.partition for out in outs}:
+        offsets = sorted(offset for number, offset in places if number == partition)
+        assert offsets == list(range(len(offsets))), "there is a gap before the place where it halted"
+
+
+@slow
+def test_a_damaged_batch_halts_the_worker_there(new_scene: NewScene) -> None:
+    scene = new_scene(HISTORY_CACHE_MB="8")
+    scene.feed(600)
+    segment = scene.rig.log / f"{scene.pipeline.topics[0]}-1" / f"{0:020}.log"
+    with segment.open("r+b") as file:
+        file.seek(-20, 2)
+        byte = file.read(1)
+        file.seek(-20, 2)
+        file.write(bytes([byte[0] ^ 0xFF]))
+    scene.start()
+    halted(scene, "damaged", scene.pipeline.topics[0])
+
+
+@slow
+def test_a_model_that_says_nan_is_rolled_back_by_an_operator(new_scene: NewScene, bundle: Path, tmp_path: Path) -> None:
+    scene = new_scene()
+    scene.feed(600)
+    scene.start("a", BUNDLE=str(nan_bundle(bundle, tmp_path / "nan")))
+    halted(scene, "Roll back to a model that works")
+    scene.start()
+    scene.end()
+
+
+@slow
+def test_a_missing_dead_letter_topic_is_said_at_the_start(new_scene: NewScene) -> None:
+    scene = new_scene()
+    scene.feed(600)
+    scene.start("a", DEAD_LETTER_TOPIC="nowhere")
+    halted(scene, "topics do not exist: nowhere", "riskstream topics create")
+    scene.start()
+    scene.end()
+
+
+@slow
+def test_a_dead_letter_topic_deleted_under_a_worker_halts_it(new_scene: NewScene) -> None:
+    scene = new_scene()
+    scene.feed(300)
+    scene.start()
+    scene.await_outputs(300)
+    client = AdminClient({"bootstrap.servers": scene.pipeline.bootstrap})
+    for future in client.delete_topics([scene.pipeline.topics[2]]).values():
+        future.result(20)
+    scene.pipeline.feed([(0, b"u1", b"{")])
+    assert scene.pipeline.workers.pop("a").wait(90) in (1, 75), scene.last_words()
+
+
+@slow
+def test_a_half_written_bundle_is_no_start(new_scene: NewScene, bundle: Path, tmp_path: Path) -> None:
+    half = tmp_path / "half"
+    half.mkdir()
+    for file in bundle.iterdir():
+        data = file.read_bytes()
+        (half / file.name).write_bytes(data[: len(data) // 2] if file.suffix == ".onnx" else data)
+    scene = new_scene()
+    scene.feed(300)
+    worker = scene.pipeline.start("a", BUNDLE=str(half))
+    assert worker.wait(60) == 2
+    scene.pipeline.workers.clear()
+    scene.start()
+    scene.end()
+
+
+def nan_bundle(source: Path, target: Path) -> Path:
+    """The bundle with a leaf that is not a number; the smoke case, where everything is missing, does not reach it."""
+    whole = load_bundle(source, load_domain("riskstream.models.payment").features)
+    model = onnx.load_from_string(whole.model)
+    for attribute in model.graph.node[0].attribute:
+        if attribute.name == "class_weights":
+            weights = np.array(attribute.floats)
+            weights[0::4] = np.nan
+            del attribute.floats[:]
+            attribute.floats.extend(weights.tolist())
+    write_bundle(target, replace(whole, model=model.SerializeToString()))
+    return target

@@ -5,6 +5,7 @@ Records below the committed offset, read again to take state, leave only their f
 """
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -138,6 +139,8 @@ class Scoring:
 
     def _scores(self, batch: Batch, decoded: Decoded, joined: Joined, scored: Scored) -> Iterator[Outgoing]:
         scored_at = int(self.clock() * 1000)
+        to, model, feature_set = self.topics.scores, self.model.label, self.domain.features.id
+        partitions, offsets, keys = batch.partitions, batch.offsets, batch.records.keys
         columns = zip(
             scored.rows.tolist(),
             decoded.rows[scored.rows].tolist(),
@@ -150,24 +153,24 @@ class Scoring:
         )
         for row, index, score, decision, vector, repeated, degraded in columns:
             event = decoded.events[row]
-            partition = batch.partitions[index]
+            partition = partitions[index]
             value = RiskScore(
                 event_id=event.event_id,
                 user_id=event.user_id,
                 score=score,
                 decision=DECISIONS[decision],
-                model=self.model.label,
-                feature_set=self.domain.features.id,
+                model=model,
+                feature_set=feature_set,
                 vector=vector,
                 topic=batch.topic,
                 partition=partition,
-                offset=batch.offsets[index],
+                offset=offsets[index],
                 event_time=event.event_time,
                 scored_at=scored_at,
                 duplicate=repeated,
                 degraded=DEGRADED_NAMES[degraded],
             )
-            yield Outgoing(self.topics.scores, partition, batch.records.keys[index], encode_score(value))
+            yield Outgoing(to, partition, keys[index], encode_score(value))
 
     def _dead_letters(self, batch: Batch, refused: Mapping[int, Rejection]) -> Iterator[Outgoing]:
         for index, rejection in refused.items():
@@ -191,13 +194,12 @@ class Scoring:
         metrics, scored = self.metrics, outcome.scored
         metrics.events_total.inc(len(outcome.records))
         metrics.batch_events.observe(len(outcome.batch.messages))
-        for code, count in enumerate(np.bincount(scored.decisions, minlength=len(DECISIONS)).tolist()):
+        for code, count in Counter(scored.decisions.tolist()).items():
             metrics.scores_total[DECISIONS[code]].inc(count)
-        metrics.duplicates_total.inc(int(scored.repeated.sum()))
-        masks = outcome.joined.degraded[scored.rows]
-        for bit, name in enumerate(DEGRADED):
-            if count := int(np.count_nonzero(masks & (1 << bit))):
+        for mask, count in Counter(outcome.joined.degraded[scored.rows].tolist()).items():
+            for name in DEGRADED_NAMES[mask]:
                 metrics.degraded_total[name].inc(count)
+        metrics.duplicates_total.inc(float(np.count_nonzero(scored.repeated)))
         for rejection in outcome.refused.values():
             metrics.dead_letters_total[rejection.reason].inc()
         metrics.recovered_facts_total.inc(len(outcome.batch.messages) - len(outcome.records))

@@ -37,7 +37,7 @@ class Partition:
     since: int
     whole: bool = True
     histories: dict[str, bytearray] = field(default_factory=dict)
-    pending: dict[str, bytearray] = field(default_factory=dict)
+    pending: dict[str, bytes] = field(default_factory=dict)
     rewrite: set[str] = field(default_factory=set)
     unsettled: Write | None = None
     size: int = 0
@@ -61,13 +61,15 @@ class Group(NamedTuple):
 class Gathered(NamedTuple):
     """Each row's history, flat: row k is `facts[position[k]]` and its past is `facts[first[k]:position[k]]`.
 
-    `facts` int64[m, W]; `first`, `position` int64[n]; `known` bool[n], False where the past could not be read.
+    `facts` int64[m, W]; `first`, `position` int64[n]; `known` bool[n], False where the past could not be read; `raw`
+    the bytes of the rows' own facts, in the rows' order.
     """
 
     facts: NDArray[np.int64]
     first: NDArray[np.int64]
     position: NDArray[np.int64]
     known: NDArray[np.bool_]
+    raw: bytes
     groups: list[Group]
 
 
@@ -145,7 +147,7 @@ class WorkingSet:
                 chunks.append(raw[row * size : (row + 1) * size])
                 cursor += 1
         flat = np.frombuffer(b"".join(chunks), WORD).reshape(-1, facts.shape[1])
-        return Gathered(flat, np.array(first, np.int64), np.array(position, np.int64), known, groups)
+        return Gathered(flat, np.array(first, np.int64), np.array(position, np.int64), known, raw, groups)
 
     def _group(self, numbers: Sequence[int], users: Sequence[str]) -> list[Group]:
         by_user: dict[tuple[int, str], list[int]] = {}
@@ -155,19 +157,19 @@ class WorkingSet:
 
     def absorb(self, gathered: Gathered, repeated: NDArray[np.bool_]) -> None:
         """Add a committed batch's facts, repeats left out. Rows whose past is unknown make their partition unwhole."""
-        facts, position = gathered.facts, gathered.position
+        size, again = self._layout.size, repeated.tolist()
+        own = [b"" if again[row] else gathered.raw[row * size : (row + 1) * size] for row in range(len(again))]
         for partition, user, rows in gathered.groups:
             history = partition.histories.get(user)
             if history is None:
                 partition.whole = False
                 continue
-            for row in rows:
-                if repeated[row]:
-                    continue
-                fact = facts[position[row]].tobytes()
-                history += fact
-                partition.pending.setdefault(user, bytearray()).extend(fact)
-                partition.size += len(fact)
+            facts = own[rows[0]] if len(rows) == 1 else b"".join([own[row] for row in rows])
+            if not facts:
+                continue
+            history += facts
+            partition.pending[user] = partition.pending.get(user, b"") + facts
+            partition.size += len(facts)
             if len(history) > self._limit:
                 partition.size -= len(history) - self._keep
                 del history[: -self._keep]
@@ -201,7 +203,7 @@ class WorkingSet:
         """Nothing of the write was done, since a key was gone: write these users' histories as a whole next time."""
         partition.unsettled = None
         for user in write.users:
-            partition.pending.setdefault(user, bytearray())
+            partition.pending.setdefault(user, b"")
         partition.rewrite.update(write.users)
 
     def give_up_writing(self, partition: Partition) -> None:

@@ -13,6 +13,9 @@ naive.py       the loop that a tutorial would show, as a process; tutorial.py ru
 saturation.py  worker processes against a preloaded backlog
 passthrough.py consume, produce, commit and nothing else, as a process: what the broker and the machine take
 latency.py     from produce to visible at read_committed
-plan.py        what is measured, in order, and the headline
+disturbance.py latency while workers join, are rolled, or die; how soon an heir scores
+growth.py      cost and memory by the number of users, cost by the size of the model
+plan.py        what is measured, in order
+aims.py        what a run comes to: the headline, the aims
 results.py     rows as JSON, compared; tables.py: the same as Markdown
 """

@@ -14,10 +14,11 @@ from riskstream.deploy.demo.model import ready_bundle
 from riskstream.deploy.stack import temporary_stack
 from riskstream.deploy.stack.local import HOME, temporary_folder
 from riskstream.models.domain import load_domain
-from tests.bench import plan
+from tests.bench import aims, plan
 from tests.bench.bundles import with_fewer_trees
 from tests.bench.results import FOLDER, Result, Row, compare, file_name, load, save, this_machine
-from tests.bench.tables import differences, tables
+from tests.bench.rig import BenchError
+from tests.bench.tables import differences, tables, verdicts
 from tests.bench.world import TREES, World
 
 PREFIX = "RISKSTREAM_"
@@ -29,7 +30,8 @@ def main(arguments: list[str]) -> int:
     if given.command == "compare":
         return _say(differences(list(compare(load(given.before), load(given.after)))))
     if given.command == "table":
-        return _say(tables(load(given.result)))
+        result = load(given.result)
+        return _say(tables(result)) or _say(verdicts(list(aims.aims(result.rows))))
     return run(given.quick, dict(given.set), given.only)
 
 
@@ -58,9 +60,9 @@ def run(quick: bool, wanted: dict[str, str], only: list[str]) -> int:
     started, load_before = time.time(), os.getloadavg()
     rows: list[Row] = []
     with _world(wanted) as world:
-        for measurement in plan.QUICK:
+        for measurement in plan.QUICK if quick else plan.WHOLE:
             if not only or measurement.__name__ in only:
-                rows += _measured(measurement, world)
+                _measure(measurement, world, rows)
     result = Result(
         started_at=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(started)),
         seconds=round(time.time() - started, 1),
@@ -69,14 +71,15 @@ def run(quick: bool, wanted: dict[str, str], only: list[str]) -> int:
         machine=this_machine(),
         load_before=load_before,
         load_after=os.getloadavg(),
-        headline=plan.headline(rows),
+        headline=aims.headline(rows),
         rows=rows,
     )
     path = FOLDER / file_name(time.localtime(started), quick)
     save(result, path)
     _say(tables(result))
+    _say(verdicts(list(aims.aims(rows))))
     _say(_last_lines(result, path))
-    return 0
+    return 1 if any(row.section == "failed" for row in rows) else 0
 
 
 @contextmanager
@@ -86,15 +89,22 @@ def _world(wanted: dict[str, str]) -> Iterator[World]:
     domain = load_domain("riskstream.models.payment")
     whole = ready_bundle(HOME / "bundles", Console(stderr=True))
     with temporary_folder() as folder, temporary_stack() as stack:
-        fewer = with_fewer_trees(whole, plan.FEWER, folder / "fewer", domain)
-        yield World(stack, folder, domain, {TREES: whole, plan.FEWER: fewer}, wanted)
+        cut = {
+            trees: with_fewer_trees(whole, trees, folder / f"{trees}-trees", domain)
+            for trees in (plan.FEWEST, plan.FEWER)
+        }
+        yield World(stack, folder, domain, {TREES: whole, **cut}, wanted)
 
 
-def _measured(measurement: plan.Measurement, world: World) -> list[Row]:
-    started = time.monotonic()
-    rows = list(measurement(world))
-    print(f"{measurement.__name__}: {time.monotonic() - started:.0f} s", file=sys.stderr, flush=True)  # noqa: T201
-    return rows
+def _measure(measurement: plan.Measurement, world: World, rows: list[Row]) -> None:
+    """Adds its rows. What fails is named, and the rest goes on: a long run should not be lost."""
+    started, before = time.monotonic(), len(rows)
+    try:
+        rows.extend(measurement(world, rows))
+    except BenchError as error:
+        rows.append(Row("failed", {"measurement": measurement.__name__, "why": str(error).splitlines()[0]}, {}))
+    took = f"{measurement.__name__}: {len(rows) - before} rows in {time.monotonic() - started:.0f} s"
+    print(took, file=sys.stderr, flush=True)  # noqa: T201
 
 
 def _last_lines(result: Result, path: Path) -> Iterator[str]:

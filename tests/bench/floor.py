@@ -81,7 +81,8 @@ def _profiles(wire: Wire, outcome: Outcome) -> Callable[[], object]:
 
 def _history(flow: Flow, outcome: Outcome) -> Callable[[], object]:
     """The users' bytes laid side by side, and the compiled pass over them."""
-    facts, first, position, _, _ = outcome.joined.gathered
+    gathered = outcome.joined.gathered
+    facts, first, position = gathered.facts, gathered.first, gathered.position
     edges = np.sort(np.unique(first)).tolist()
     chunks = [facts[a:b].tobytes() for a, b in zip(edges, [*edges[1:], len(facts)], strict=True)]
     spec, width = flow.domain.features.spec, facts.shape[1]

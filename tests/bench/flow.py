@@ -62,9 +62,8 @@ class Flow:
     """A scoring worker's parts between its consumer and its producer, for the users of one workload."""
 
     def __init__(self, rig: Rig, workload: Workload, trees: int) -> None:
-        """Stores the workload's pasts under the rig's names."""
+        """The workload has been stored by the rig."""
         domain, settings = rig.world.domain, rig.world.settings(rig.name)
-        rig.store(workload)
         self.rig, self.domain, self.clock = rig, domain, StageClock()
         self._users = workload.users
         self.metrics = Metrics(CollectorRegistry())

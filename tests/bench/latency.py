@@ -76,6 +76,7 @@ class Listener:
 class Trip:
     """The sent events in order: when (seconds since the first), how long each took, how late the sender was."""
 
+    began: float
     at_s: NDArray[np.float64]
     took_ms: NDArray[np.float64]
     late_ms: NDArray[np.float64]
@@ -97,7 +98,7 @@ def travel(rig: Rig, records: Sequence[Record], rate: float, during: Callable[[f
         raise BenchError(f"{rig.name}: {missing} of {len(sent)} events did not come out")
     first = next(iter(sent.values()))
     times = np.array([(at - first, 1_000 * (listener.seen[name] - at)) for name, at in sent.items()])
-    return Trip(times[:, 0], times[:, 1], np.array(late))
+    return Trip(first, times[:, 0], times[:, 1], np.array(late))
 
 
 def _send(
@@ -143,7 +144,7 @@ def latencies(world: World, workload: Workload, paces: Sequence[Pace], process: 
     name = f"lat-{process}-{paces[0].delivery}".replace("_", "-")
     command = PASSTHROUGH if process == "passthrough" else ("riskstream.workers", "worker")
     rows, begin = [], 0
-    with Rig(world, name, world.environment(name, DELIVERY=paces[0].delivery)) as rig:
+    with Rig(world, name, world.environment(name, {"DELIVERY": paces[0].delivery})) as rig:
         rig.store(workload)
         rig.start(process, command)
         for pace in paces:

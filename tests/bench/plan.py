@@ -1,9 +1,12 @@
-"""What is measured, in order; and the headline that it comes to."""
+"""What is measured, in order."""
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import product
 
 from riskstream.workers.kafka.output import Outgoing
-from tests.bench import exchange
+from tests.bench import exchange, growth
+from tests.bench.aims import LARGEST, found
+from tests.bench.disturbance import disturbances, recovery
 from tests.bench.floor import floor_us
 from tests.bench.flow import Flow
 from tests.bench.latency import Pace, latencies
@@ -16,17 +19,32 @@ from tests.bench.workload import Shape
 from tests.bench.world import TREES, World
 
 USUAL = Shape(30_000, 50)
-LARGEST = 2_048
-"""The batch size of the headline's floor: the cheapest."""
-FEWER = 100
+FEWER, FEWEST = 100, 50
+MANY = 90_000
+"""Events of a saturation."""
 
-Measurement = Callable[[World], Iterator[Row]]
+UNKNOWN_HALF = 10_000
+"""Events a second, when saturation was not measured in this run."""
+
+Rows = list[Row]
+Measurement = Callable[[World, Rows], Iterator[Row]]
+"""Given the rows found so far."""
 
 
-def inner(world: World, kafka_sizes: Sequence[int] = tuple(exchange.PUBLISHED)) -> Iterator[Row]:
+def inner(world: World, _: Rows) -> Iterator[Row]:
+    yield from _inner(world, tuple(exchange.PUBLISHED))
+
+
+def quick_inner(world: World, _: Rows) -> Iterator[Row]:
+    """The same, Kafka's part at one batch size."""
+    yield from _inner(world, [LARGEST])
+
+
+def _inner(world: World, kafka_sizes: Sequence[int]) -> Iterator[Row]:
     """Stages, their floor, and both for Kafka: the same data, one after the other."""
     workload = world.workload(USUAL)
     with Rig(world, "stages", {}) as rig:
+        rig.store(workload)
         flow = Flow(rig, workload, TREES)
         outcomes = {}
         for row, outcome in stage_rows(flow, workload.records, (FEWER,)):
@@ -37,11 +55,6 @@ def inner(world: World, kafka_sizes: Sequence[int] = tuple(exchange.PUBLISHED)) 
                 yield Row("floor", {"step": step, "batch": size}, {"us": us})
         rig.feed(workload.records)
         yield from _kafka(rig, outcomes[LARGEST].records, kafka_sizes)
-
-
-def quick_inner(world: World) -> Iterator[Row]:
-    """The same, Kafka's part at one batch size."""
-    yield from inner(world, [LARGEST])
 
 
 def _kafka(rig: Rig, records: list[Outgoing], sizes: Sequence[int]) -> Iterator[Row]:
@@ -67,41 +80,60 @@ def _kafka(rig: Rig, records: list[Outgoing], sizes: Sequence[int]) -> Iterator[
                 yield Row("floor", {"step": step, "batch": size}, {"us": us})
 
 
-def naive(world: World) -> Iterator[Row]:
+def naive(world: World, _: Rows) -> Iterator[Row]:
     for every in (1, 100):
         yield Row("naive", {"commit_every": every}, {"us": naive_us(world, world.workload(USUAL), every)})
 
 
-def quick_saturation(world: World) -> Iterator[Row]:
+def quick_saturation(world: World, _: Rows) -> Iterator[Row]:
     yield saturate(world, Case(), USUAL.events)
+    yield saturate(world, Case(engine="onnxruntime"), USUAL.events)
 
 
-def quick_latency(world: World) -> Iterator[Row]:
+def saturation(world: World, _: Rows) -> Iterator[Row]:
+    """One thing changed at a time; the usual case three times."""
+    modes, numbers = ("exactly_once", "at_least_once"), (1, 2)
+    for repeat in range(3):
+        yield saturate(world, Case(repeat=repeat), MANY)
+        yield saturate(world, Case(engine="onnxruntime", repeat=repeat), MANY)
+    for workers, delivery in list(product(numbers, modes))[1:]:
+        yield saturate(world, Case(workers, delivery), MANY)
+    yield saturate(world, Case(trees=FEWER), MANY)
+    yield saturate(world, Case(users="hot"), MANY)
+    for facts in (5, 500):
+        yield saturate(world, Case(facts=facts), USUAL.events)
+
+
+def quick_latency(world: World, _: Rows) -> Iterator[Row]:
     for process in ("passthrough", "worker"):
         yield from latencies(world, world.workload(USUAL), [Pace("exactly_once", 500, 5)], process)
 
 
+def latency(world: World, rows: Rows) -> Iterator[Row]:
+    """Each delivery mode at two rates and at half of what one worker was found to take."""
+    for delivery in ("exactly_once", "at_least_once"):
+        most = found(rows, "saturation", "events_per_s", Case(delivery=delivery).label)
+        half = most / 2 if most else UNKNOWN_HALF
+        paces = [Pace(delivery, 500, 20), Pace(delivery, 2_000, 10), Pace(delivery, half, 5)]
+        workload = world.workload(Shape(-(-sum(pace.events for pace in paces) // 10_000) * 10_000, 50))
+        for process in ("passthrough", "worker"):
+            yield from latencies(world, workload, paces, process)
+
+
+def disturbed(world: World, _: Rows) -> Iterator[Row]:
+    workload = world.workload(USUAL)
+    yield from disturbances(world, workload)
+    for behind in (0, 10_000):
+        yield recovery(world, workload, behind)
+
+
+def trees(world: World, _: Rows) -> Iterator[Row]:
+    yield from growth.trees(world)
+
+
+def users(world: World, _: Rows) -> Iterator[Row]:
+    yield from growth.users(world)
+
+
 QUICK: tuple[Measurement, ...] = (quick_inner, quick_saturation, naive, quick_latency)
-
-
-def headline(rows: list[Row]) -> dict[str, float]:
-    """The last line's numbers; only those whose measurements were made."""
-    floor = sum(row.found["us"] for row in rows if row.section == "floor" and row.of["batch"] == LARGEST)
-    ort = _found(rows, "floor", "us", step="score", batch=LARGEST)
-    worker = _found(rows, "saturation", "worker_us", **Case().label)
-    naive_each = _found(rows, "naive", "us", commit_every=1)
-    p50 = _found(rows, "latency", "p50_ms", delivery="exactly_once", rate=500, process="worker")
-    found = {
-        "worker_us": worker,
-        "floor_us": floor or None,
-        "floor_ratio": worker and floor and worker / floor,
-        "ort_ratio": worker and ort and worker / ort,
-        "naive_ratio": worker and naive_each and naive_each / worker,
-        "p50_ms_500": p50,
-    }
-    return {name: value for name, value in found.items() if value}
-
-
-def _found(rows: list[Row], section: str, what: str, **of: str | int | float) -> float | None:
-    values = [row.found[what] for row in rows if row.section == section and of.items() <= row.of.items()]
-    return sorted(values)[len(values) // 2] if values else None
+WHOLE: tuple[Measurement, ...] = (inner, trees, saturation, naive, latency, disturbed, users)

@@ -78,7 +78,16 @@ class Rig:
         return Keys.of(self.name, topics_of(self.name)[0], partition)
 
     def store(self, workload: Workload) -> None:
-        """Put the users' pasts and profiles where a worker finds them, as if from before the log began."""
+        """Put the users' pasts and profiles where a worker finds them."""
+        self.store_pasts(workload)
+        profiles = ((profile_key(user), msgspec.json.encode(profile)) for user, profile in workload.profiles.items())
+        client = connect(self.world.stack.redis_url, 10_000)
+        for chunk in _chunks(profiles, 1_000):
+            client.mset(dict(chunk))
+        client.close()
+
+    def store_pasts(self, workload: Workload) -> None:
+        """As if from before the log began."""
         client = connect(self.world.stack.redis_url, 10_000)
         mark = Applied(EPOCH, 0, COMPLETE).encode()
         client.mset({self.keys(partition).applied: mark for partition in range(self.partitions)})
@@ -88,10 +97,8 @@ class Rig:
             (keys[place].history(user), encode_history(EPOCH, facts.tobytes()))
             for place, (user, facts) in zip(places, workload.past.items(), strict=True)
         )
-        profiles = ((profile_key(user), msgspec.json.encode(profile)) for user, profile in workload.profiles.items())
-        for values in (stored, profiles):
-            for chunk in _chunks(values, 500):
-                client.mset(dict(chunk))
+        for chunk in _chunks(stored, 500):
+            client.mset(dict(chunk))
         client.close()
 
     def feed(self, records: Sequence[Record]) -> None:
@@ -175,6 +182,13 @@ class Rig:
         client.close()
         wanted = self.fed.values()
         return all(mark and Applied.decode(mark).offset == end for mark, end in zip(marks, wanted, strict=True))
+
+    def shared(self, workers: int) -> bool:
+        """Whether so many workers have all partitions between them, and all started ones serve."""
+        if not all('"health_port"' in self.log(slot) for slot in self.processes):
+            return False
+        counts = [self.metrics_of(slot)["assigned_partitions"] for slot in self.processes]
+        return sum(counts) == self.partitions and len([count for count in counts if count]) == workers
 
     def metrics(self) -> dict[str, float]:
         """The samples of all workers, added up by name and labels."""

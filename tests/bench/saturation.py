@@ -7,6 +7,7 @@ is left out and every event's whole cost is in.
 
 import time
 from dataclasses import asdict, dataclass
+from typing import Literal
 
 from tests.bench.cpu import MICRO, spent_s
 from tests.bench.results import Row
@@ -15,6 +16,7 @@ from tests.bench.workload import Shape, Users
 from tests.bench.world import TREES, World
 
 WARM_SHARE = 0.25
+Engine = Literal["tree_walk", "onnxruntime"]
 
 
 @dataclass(frozen=True)
@@ -26,11 +28,16 @@ class Case:
     users: Users = "uniform"
     facts: int = 50
     trees: int = TREES
+    engine: Engine = "tree_walk"
     repeat: int = 0
 
     @property
     def name(self) -> str:
         return f"sat-{'-'.join(map(str, asdict(self).values()))}".replace("_", "-")
+
+    @property
+    def settings(self) -> dict[str, str]:
+        return {"DELIVERY": self.delivery, "TREE_WALK": str(self.engine == "tree_walk").lower()}
 
     @property
     def label(self) -> dict[str, str | int | float]:
@@ -41,13 +48,13 @@ def saturate(world: World, case: Case, events: int) -> Row:
     """One case with `events` to score, a first part of them unmeasured."""
     workload = world.workload(Shape(events, case.facts, case.users))
     cut = int(events * WARM_SHARE)
-    with Rig(world, case.name, world.environment(case.name, case.trees, DELIVERY=case.delivery)) as rig:
+    with Rig(world, case.name, world.environment(case.name, case.settings, case.trees)) as rig:
         rig.store(workload)
-        rig.feed(workload.records[:cut])
         workers = [rig.start(str(number)) for number in range(case.workers)]
         servers = [world.stack.broker.pid, world.stack.redis.pid]
+        rig.wait(lambda: rig.shared(case.workers), "sharing the partitions")
+        rig.feed(workload.records[:cut])
         rig.wait(rig.committed, "scoring the first part")
-        rig.wait(lambda: _shared(rig, case.workers), "sharing the partitions")
         rig.wait(rig.applied, "writing the first part behind")
         before = rig.metrics()
         with rig.paused():
@@ -62,14 +69,10 @@ def saturate(world: World, case: Case, events: int) -> Row:
     return _row(case, events - cut, used, ended - started, counted)
 
 
-def _shared(rig: Rig, workers: int) -> bool:
-    counts = [rig.metrics_of(slot)["assigned_partitions"] for slot in rig.processes]
-    return sum(counts) == rig.partitions and len([count for count in counts if count]) == workers
-
-
 def _row(case: Case, events: int, used: list[float], seconds: float, metrics: dict[str, float]) -> Row:
-    if metrics["events_total"] != events or metrics["recovered_facts_total"]:
-        raise BenchError(f"{case}: {metrics['events_total']} events were scored, not {events}")
+    scored = sum(count for name, count in metrics.items() if name.startswith("scores_total"))
+    if scored != events:
+        raise BenchError(f"{case}: {scored:.0f} events were scored, not {events}")
     *workers, broker, redis = (MICRO * spent / events for spent in used)
     asked = metrics["history_cache_hits_total"] + metrics["history_cache_misses_total"]
     found = {

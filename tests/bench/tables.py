@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
+from tests.bench.aims import Aim
 from tests.bench.results import Difference, Label, Result, Row
 
 TITLES = {
@@ -22,6 +23,16 @@ def tables(result: Result) -> Iterator[str]:
         rows = [row for row in result.rows if row.section == section]
         yield f"\n### {TITLES.get(section, section)}\n"
         yield from (_by_batch if section in BY_BATCH else _plain)(rows)
+
+
+def verdicts(found: Sequence[Aim]) -> Iterator[str]:
+    lines = [
+        [aim.what, number(aim.found), f"{'>=' if aim.least else '<='} {aim.limit:g}", "yes" if aim.holds else "no"]
+        for aim in found
+    ]
+    if lines:
+        yield "\n### Aims\n"
+        yield from grid(["aim", "found", "limit", "holds"], lines)
 
 
 def differences(found: Sequence[Difference]) -> Iterator[str]:

@@ -87,6 +87,22 @@ def make_workload(shape: Shape, domain: Domain) -> Workload:
     return Workload(_records(live), past, profiles)
 
 
+def crowded(base: Workload, copies: int, events: int) -> Workload:
+    """`copies` times as many users, each with the past of one of the base's; `events` of users drawn at random."""
+    past = {f"{copy}.{user}": facts for copy in range(copies) for user, facts in base.past.items()}
+    rng = np.random.default_rng(7)
+    decode = msgspec.json.Decoder(Payment).decode
+    drawn: list[Payment] = []
+    profiles: dict[str, PaymentProfile] = {}
+    for copy, row in zip(rng.integers(copies, size=events), rng.integers(len(base.records), size=events), strict=True):
+        event = decode(base.records[row].value)
+        user, number = f"{copy}.{event.user_id}", len(drawn)
+        if event.user_id in base.profiles:
+            profiles[user] = base.profiles[event.user_id]
+        drawn.append(msgspec.structs.replace(event, user_id=user, event_id=f"{event.event_id}-{number}"))
+    return Workload(_records(drawn), past, profiles)
+
+
 def _as_they_are(log: SimulatedLog) -> Iterator[tuple[str, list[Payment]]]:
     by_user: dict[str, list[Payment]] = defaultdict(list)
     for event in log.events:

@@ -29,7 +29,7 @@ class World:
             self._made[shape] = make_workload(shape, self.domain)
         return self._made[shape]
 
-    def environment(self, name: str, trees: int = TREES, **more: str) -> dict[str, str]:
+    def environment(self, name: str, more: Mapping[str, str] | None = None, trees: int = TREES) -> dict[str, str]:
         """A worker's settings on the topics of `name`, without their prefix."""
         source, scores, dead = topics_of(name)
         return {
@@ -44,12 +44,12 @@ class World:
             "LOG_IS_COMPLETE": "true",
             "SESSION_TIMEOUT_MS": "60000",  # workers are paused while their backlog is loaded
             **self.wanted,
-            **more,
+            **(more or {}),
         }
 
     def settings(self, name: str, **more: str) -> Settings:
         """The same for what runs in this process."""
-        given = {**self.environment(name), **more}
+        given = self.environment(name, more)
         return load_settings(slot="bench", **{key.lower(): value for key, value in given.items()})
 
 

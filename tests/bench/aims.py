@@ -1,0 +1,95 @@
+"""What a run comes to: the headline, and each aim with what was found. All are ratios within the one run."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from tests.bench.results import Label, Row
+from tests.bench.saturation import Case
+
+LARGEST = 2_048
+"""The batch size of the floor: the cheapest."""
+
+
+class Aim(NamedTuple):
+    """`found` should be at most (or, with `least`, at least) `limit`."""
+
+    what: str
+    found: float
+    limit: float
+    least: bool = False
+
+    @property
+    def holds(self) -> bool:
+        return self.found >= self.limit if self.least else self.found <= self.limit
+
+
+def found(rows: Sequence[Row], section: str, what: str, of: Mapping[str, Label]) -> float | None:
+    """The median over the rows with these labels; None when there is no such row."""
+    values = sorted(row.found[what] for row in rows if row.section == section and of.items() <= row.of.items())
+    return values[len(values) // 2] if values else None
+
+
+def headline(rows: Sequence[Row]) -> dict[str, float]:
+    """The last line's numbers; only those whose measurements were made."""
+    worker = found(rows, "saturation", "worker_us", Case().label)
+    floor = floor_us(rows)
+    ort = found(rows, "floor", "us", {"step": "score", "batch": LARGEST})
+    loop = found(rows, "naive", "us", {"commit_every": 1})
+    numbers = {
+        "worker_us": worker,
+        "floor_us": floor,
+        "floor_ratio": worker and floor and worker / floor,
+        "ort_ratio": worker and ort and worker / ort,
+        "naive_ratio": worker and loop and loop / worker,
+        "p50_ms_500": found(rows, "latency", "p50_ms", _trip("exactly_once", 500, "worker")),
+    }
+    return {name: value for name, value in numbers.items() if value}
+
+
+def floor_us(rows: Sequence[Row]) -> float | None:
+    """The floor's steps added up, once Kafka's were measured too."""
+    steps = {
+        str(row.of["step"]): row.found["us"] for row in rows if row.section == "floor" and row.of["batch"] == LARGEST
+    }
+    return sum(steps.values()) if {"score", "consume", "commit"} <= steps.keys() else None
+
+
+def aims(rows: Sequence[Row]) -> Iterator[Aim]:
+    """Those that this run can speak of."""
+    yield from _cost(rows)
+    yield from _latency(rows)
+    taken = found(rows, "recovery", "taken_to_scored_s", {"behind": 10_000})
+    if taken is not None:
+        yield Aim("an heir 10,000 events behind scores again, seconds", taken, 2)
+    crowds = [row.found["in_memory_us"] for row in rows if row.section == "growth, users"]
+    if crowds:
+        yield Aim("cost per event, a million users / ten thousand", crowds[-1] / crowds[0], 1.15)
+
+
+def _cost(rows: Sequence[Row]) -> Iterator[Aim]:
+    numbers = headline(rows)
+    bare = found(rows, "saturation", "worker_us", Case(engine="onnxruntime").label)
+    if bare and "floor_us" in numbers:
+        yield Aim("worker with ONNX Runtime / floor", bare / numbers["floor_us"], 1.5)
+    if "ort_ratio" in numbers:
+        yield Aim("worker / ONNX Runtime alone", numbers["ort_ratio"], 1.2)
+    if "naive_ratio" in numbers:
+        yield Aim("tutorial's loop / worker", numbers["naive_ratio"], 20, least=True)
+    one, two = (found(rows, "saturation", "events_per_s", Case(workers=workers).label) for workers in (1, 2))
+    if one and two:
+        yield Aim("events a second, two workers / one", two / one, 1.8, least=True)
+
+
+def _latency(rows: Sequence[Row]) -> Iterator[Aim]:
+    for row in rows:
+        if row.section == "latency" and row.of["process"] == "worker":
+            beside = {**row.of, "process": "passthrough"}
+            for what, limit in (("p50_ms", 1.3), ("p99_ms", 1.5)):
+                bare = found(rows, "latency", what, beside)
+                if bare:
+                    name = f"{what[:3]} at {row.of['rate']}/s, {row.of['delivery']}: worker / pass-through"
+                    yield Aim(name, row.found[what] / bare, limit)
+
+
+def _trip(delivery: str, rate: int, process: str) -> dict[str, Label]:
+    return {"delivery": delivery, "rate": rate, "process": process}

@@ -1,0 +1,113 @@
+"""What grows: cost per event against the number of users, and the memory that a user takes.
+
+Batches of 2,048 events of users drawn at random, by the worker's own flow in this process. With every user in memory
+the cost can only grow by the processor's cache misses; with none, every user is read from Redis. The populations take
+turns, batch by batch, so that what else the machine does meets all alike.
+"""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from statistics import median
+
+import psutil
+from redis import Redis
+
+from riskstream.models.bundle import load_bundle
+from riskstream.models.scorer import Scorer
+from riskstream.workers.kafka.input import Batch
+from tests.bench.cpu import cpu_us, settle
+from tests.bench.flow import Flow
+from tests.bench.results import Row
+from tests.bench.rig import Rig
+from tests.bench.workload import Shape, Workload, crowded
+from tests.bench.world import TREES, World
+
+FEW = Shape(40_000, 5)
+"""About ten thousand users, with two facts or more in their past."""
+COPIES = (1, 10, 100)
+BATCH, BATCHES, WARM = 2_048, 8, 2
+
+
+@dataclass(frozen=True)
+class Population:
+    """Users, the flow that knows them, and the memory that each takes."""
+
+    workload: Workload
+    flow: Flow
+    redis_bytes: float
+    worker_bytes: float
+
+
+def users(world: World) -> Iterator[Row]:
+    """From ten thousand users to a million."""
+    base = world.workload(FEW)
+    with ExitStack() as stack:
+        populations = [_populated(world, stack, base, copies) for copies in COPIES]
+        half = BATCH * BATCHES
+        missing = _in_turns(populations, slice(half), forget=True)
+        for population in populations:
+            population.flow.forget()
+            population.flow.remember()
+        settle()
+        known = _in_turns(populations, slice(half, None), forget=False)
+    for number, population in enumerate(populations):
+        past = population.workload.past
+        found = {
+            "in_memory_us": median(known[number][WARM:]),
+            "from_redis_us": median(missing[number][WARM:]),
+            "redis_bytes_per_user": population.redis_bytes,
+            "worker_bytes_per_user": population.worker_bytes,
+            "of_which_facts": 64 * sum(map(len, past.values())) / len(past),
+        }
+        yield Row("growth, users", {"users": len(past)}, found)
+    Redis.from_url(world.stack.redis_url).flushall(asynchronous=True)
+
+
+def _populated(world: World, stack: ExitStack, base: Workload, copies: int) -> Population:
+    workload = crowded(base, copies, 2 * BATCH * BATCHES)
+    rig = stack.enter_context(Rig(world, f"users-{copies}", {}))
+    stored = _redis_bytes(world)
+    rig.store_pasts(workload)
+    stored = _redis_bytes(world) - stored
+    rig.store(workload)
+    flow = Flow(rig, workload, TREES)
+    resident = psutil.Process().memory_info().rss
+    flow.remember()
+    resident = psutil.Process().memory_info().rss - resident
+    return Population(workload, flow, stored / len(workload.past), resident / len(workload.past))
+
+
+def _in_turns(populations: list[Population], records: slice, *, forget: bool) -> list[list[float]]:
+    """For each population, what each batch cost in all."""
+    batches = [list(one.flow.batches(one.workload.records[records], BATCH)) for one in populations]
+    found: list[list[float]] = [[] for _ in populations]
+    for turn in zip(*batches, strict=True):
+        for number, batch in enumerate(turn):
+            found[number].append(_total(populations[number].flow, batch, forget))
+    return found
+
+
+def trees(world: World) -> Iterator[Row]:
+    """The score stage by the size of the model."""
+    workload = world.workload(Shape(4_096, 50))
+    with Rig(world, "trees", {}) as rig:
+        rig.store(workload)
+        flow = Flow(rig, workload, TREES)
+        vectors = [flow.run(batch)[0].scored.vectors for batch in flow.batches(workload.records, 256)][-1]
+    for count, path in sorted(world.bundles.items()):
+        scorer = Scorer(load_bundle(path, world.domain.features))
+        yield Row("growth, trees", {"trees": count}, {"score_us": cpu_us(lambda: len(scorer(vectors)), 9)})  # noqa: B023
+
+
+def _total(flow: Flow, batch: Batch, forget: bool) -> float:
+    if forget:
+        flow.forget()
+    return sum(flow.run(batch)[1].values())
+
+
+def _redis_bytes(world: World) -> int:
+    client = Redis.from_url(world.stack.redis_url)
+    used = int(client.info("memory")["used_memory"])
+    client.close()
+    return used

@@ -1,0 +1,79 @@
+"""The bench's results: kept whole, compared number by number, and summed up as the last line says."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.bench.__main__ import main
+from tests.bench.aims import LARGEST, aims, headline
+from tests.bench.results import Result, Row, load, save, this_machine
+from tests.bench.saturation import Case
+
+
+def rows(worker_us: float) -> list[Row]:
+    floor = [Row("floor", {"step": step, "batch": LARGEST}, {"us": 5.0}) for step in ("score", "consume", "commit")]
+    walked, run = Case().label, Case(engine="onnxruntime").label
+    return [
+        *floor,
+        Row("saturation", walked, {"worker_us": worker_us, "events_per_s": 1e6 / worker_us}),
+        Row("saturation", run, {"worker_us": 2 * worker_us, "events_per_s": 5e5 / worker_us}),
+        Row("naive", {"commit_every": 1}, {"us": 300.0}),
+    ]
+
+
+def kept(path: Path, worker_us: float) -> Path:
+    found = rows(worker_us)
+    loads = (0.1, 0.2, 0.3)
+    save(
+        Result(
+            started_at="2026-11-21T00:00:00Z",
+            seconds=1.0,
+            quick=True,
+            settings={},
+            machine=this_machine(),
+            load_before=loads,
+            load_after=loads,
+            headline=headline(found),
+            rows=found,
+        ),
+        path,
+    )
+    return path
+
+
+def test_a_kept_result_comes_back_as_it_was(tmp_path: Path) -> None:
+    assert load(kept(tmp_path / "a.json", 20.0)).rows == rows(20.0)
+
+
+def test_the_headline_is_ratios_of_what_the_same_run_found() -> None:
+    expected = {"worker_us": 20.0, "floor_us": 15.0, "floor_ratio": 20 / 15, "ort_ratio": 4.0, "naive_ratio": 15.0}
+    assert headline(rows(20.0)) == expected
+
+
+def test_a_floor_without_kafka_is_no_floor() -> None:
+    assert headline([row for row in rows(20.0) if row.of.get("step") != "commit"]).keys() == {
+        "worker_us",
+        "ort_ratio",
+        "naive_ratio",
+    }
+
+
+def test_an_aim_is_judged_only_if_it_was_measured() -> None:
+    judged = {aim.what: aim.holds for aim in aims(rows(11.0))}
+    assert judged == {
+        "worker with ONNX Runtime / floor": True,
+        "worker / ONNX Runtime alone": False,
+        "tutorial's loop / worker": True,
+    }
+
+
+def test_compare_shows_every_number_before_and_after(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before, after = kept(tmp_path / "a.json", 20.0), kept(tmp_path / "b.json", 10.0)
+    assert main(["compare", str(before), str(after)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert any("worker_us" in line and "20.0" in line and "10.0" in line and "0.50" in line for line in lines)
+
+
+def test_table_is_markdown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["table", str(kept(tmp_path / "a.json", 20.0))]) == 0
+    assert "### The floor" in capsys.readouterr().out

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import pytest
-from confluent_kafka import Consumer
+from confluent_kafka import Consumer, Message
 
 from riskstream.workers.errors import Unavailable
 from riskstream.workers.kafka.input import Batch, Input, Span
@@ -21,10 +21,11 @@ class Positions:
     """The least an owner must know: what it owns and the next offset of each."""
 
     next: dict[int, int] = field(default_factory=dict)
-    gone: list[int] = field(default_factory=list)
+    changes: int = 0
     failure: Exception | None = None
 
     def assigned(self, spans: Mapping[int, Span]) -> dict[int, int]:
+        self.changes += 1
         if spans and (failure := self.failure):
             self.failure = None
             raise failure
@@ -32,7 +33,7 @@ class Positions:
         return {number: span.log_start for number, span in spans.items()}
 
     def revoked(self, partitions: list[int]) -> None:
-        self.gone += partitions
+        self.changes += 1
         for number in partitions:
             del self.next[number]
 
@@ -66,15 +67,29 @@ def owner() -> Positions:
 
 
 @pytest.fixture
-def source(settings: Settings, owner: Positions) -> Iterator[Input]:
+def source(settings: Settings, owner: Positions, monkeypatch: pytest.MonkeyPatch) -> Iterator[Input]:
+    monkeypatch.setattr("riskstream.workers.kafka.input.Consumer", SlowConsumer)
     source = Input(settings, owner, on_error=lambda code: None)
     yield source
     source.close()
 
 
+class SlowConsumer(Consumer):
+    """The real one, but it dawdles after the first record of a batch, so that changes of ownership come just then."""
+
+    dawdle_s = 0.0
+
+    def poll(self, timeout: float = -1) -> Message | None:
+        message = super().poll(timeout)
+        time.sleep(self.dawdle_s if message else 0)
+        return message
+
+
 def take(source: Input, owner: Positions, most: int) -> Batch | None:
-    """The next batch, which must go on exactly where the last one ended, in owned partitions only."""
+    """The next batch, which must go on exactly where the last one ended, and not straddle a change of ownership."""
+    changes = owner.changes
     batch = source.take(most, 2.0)
+    assert batch is None or owner.changes == changes
     for number, offset in zip(batch.partitions, batch.offsets, strict=True) if batch else ():
         assert owner.next[number] == offset
         owner.next[number] += 1
@@ -107,17 +122,17 @@ def join_group(settings: Settings) -> Consumer:
 
 
 def test_records_around_a_change_of_ownership_are_given_back(
-    settings: Settings, source: Input, owner: Positions
+    settings: Settings, source: Input, owner: Positions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     while take(source, owner, 1) is None or len(owner.next) < 2:
         pass
+    monkeypatch.setattr(SlowConsumer, "dawdle_s", 0.2)
     other = join_group(settings)
-    # Fetched records wait before the revocation in the client's queue, so one take meets both.
-    while not owner.gone:
-        other.poll(0.2)
-        time.sleep(0.3)
-        take(source, owner, 10 * RECORDS)
+    while len(owner.next) == 2:
+        other.poll(0)
+        take(source, owner, 2)
     other.close()
+    monkeypatch.setattr(SlowConsumer, "dawdle_s", 0)
     take_all(source, owner)
 
 

@@ -1,10 +1,10 @@
 """Simulated payments as records with a partition, malformed ones among them."""
 
-import zlib
 from functools import cache
 
 from riskstream.models.simulation import SimulationConfig, simulate
 from riskstream.models.simulation.log import SimulatedLog
+from riskstream.schemas.partitioner import partitions_of
 from riskstream.workers.simulate import messages
 
 Record = tuple[int, bytes | None, bytes | None]
@@ -19,7 +19,7 @@ def log_of(events: int = 3_000, users: int = 60, seed: int = 11) -> SimulatedLog
 
 
 def records_of(log: SimulatedLog, partitions: int, malformed_share: float = 0.02, seed: int = 3) -> list[Record]:
-    return [
-        (zlib.crc32(message.key or b"") % partitions, message.key, message.value)
-        for message in messages(log, malformed_share, seed)
-    ]
+    """Each on the partition of the contract, which is not where librdkafka would put it by itself."""
+    found = list(messages(log, malformed_share, seed))
+    places = partitions_of([message.key or b"" for message in found], partitions).tolist()
+    return [(place, message.key, message.value) for place, message in zip(places, found, strict=True)]

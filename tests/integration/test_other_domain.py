@@ -12,6 +12,7 @@ from riskstream.models.features import vector_digest
 from riskstream.models.offline import replay
 from tests.support.bundle import write_random_bundle
 from tests.support.pipeline import Pipeline
+from tests.support.tiny_domain import Login
 
 DOMAIN = "tests.support.tiny_domain"
 START_MS = 1_788_220_800_000
@@ -21,7 +22,7 @@ def test_logins_are_scored_by_the_same_worker(new_pipeline: Callable[..., Pipeli
     domain = load_domain(DOMAIN)
     pipeline = new_pipeline(DOMAIN=DOMAIN, BUNDLE=str(write_random_bundle(tmp_path / "logins", domain)))
     logins = [
-        domain.event(
+        Login(
             event_id=f"e{i}", user_id=f"u{i % 7}", event_time=START_MS + 9_000 * i, failures=i % 4, address=f"a{i % 5}"
         )
         for i in range(300)

@@ -15,6 +15,8 @@ from confluent_kafka import Consumer, Message, TopicPartition
 APART = re.compile(rb'"scored_at":\d+,|"topic":"[^"]*",')
 ORIGIN = "__connect.errors."
 
+WATCHDOG_S = 15.0
+
 Place = tuple[int, int]
 """Partition and offset of an input record."""
 
@@ -103,13 +105,21 @@ class Follower:
             self._thread.join(30)
 
     def _run(self) -> None:
-        consumer = Consumer(_config(self.bootstrap, "read_committed"))
-        consumer.assign([TopicPartition(name, number, 0) for name, count in self.topics for number in range(count)])
         while not self._stopping.is_set():
+            self._read_while_it_comes()
+
+    def _read_while_it_comes(self) -> None:
+        """A client may stop to fetch after its broker was away; like any service with a watchdog, it is made anew."""
+        consumer = Consumer(_config(self.bootstrap, "read_committed"))
+        where = [(name, number) for name, count in self.topics for number in range(count)]
+        consumer.assign([TopicPartition(*which, self.told.get(which, (-1, 0))[0] + 1) for which in where])
+        quiet_since = time.monotonic()
+        while not self._stopping.is_set() and time.monotonic() < quiet_since + WATCHDOG_S:
             for message in consumer.consume(1_000, 0.2):
                 if message.error() is None:
                     running(self.told, message)
                     self.count += 1
+                    quiet_since = time.monotonic()
         consumer.close()
 
 

@@ -6,7 +6,7 @@ up uncommitted after a bounded time; or a halt that tells an operator what to do
 
 import random
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -143,6 +143,9 @@ class Loop:
 
     def _is_over_limit(self, outcome: Outcome) -> bool:
         batch = outcome.batch
+        if not outcome.refused:
+            self.limit.passed(Counter(batch.partitions))
+            return False
         live = (
             (number, index in outcome.refused)
             for index, (number, offset) in enumerate(zip(batch.partitions, batch.offsets, strict=True))

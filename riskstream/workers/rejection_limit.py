@@ -1,7 +1,8 @@
 """Stops a partition whose records are mostly refused: something upstream is broken, and dead letters do not mend it."""
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from itertools import repeat
 
 
 class RejectionLimit:
@@ -23,6 +24,16 @@ class RejectionLimit:
             if self._is_over(partition):
                 over.add(partition)
         return over
+
+    def passed(self, counts: Mapping[int, int]) -> None:
+        """A batch without a refused record, by its records per partition: counted at once, not one by one."""
+        for partition, count in counts.items():
+            if self._refused.get(partition):
+                self.exceeded(repeat((partition, False), count))
+            else:
+                self._in_a_row[partition] = self._refused[partition] = 0
+                last = self._last.setdefault(partition, deque(maxlen=self._window))
+                last.extend(repeat(False, min(count, self._window)))
 
     def clear(self) -> None:
         """Begin anew, or records that come again would count twice."""

@@ -67,3 +67,19 @@ def test_a_cleared_limit_begins_anew() -> None:
     limit.exceeded(rows(BAD, BAD))
     limit.clear()
     assert limit.exceeded(rows(BAD, BAD, GOOD, GOOD)) == set()
+
+
+def test_batches_that_pass_count_as_their_records_do() -> None:
+    limit = share(0.5, window=4)
+    limit.exceeded(rows(BAD, BAD))
+    limit.passed({0: 1})
+    assert limit.exceeded(rows(BAD)) == {0}
+    limit.passed({0: 9})
+    assert limit.exceeded(rows(BAD, BAD)) == set()
+
+
+def test_a_batch_that_passes_begins_a_new_row() -> None:
+    limit = in_a_row(3)
+    limit.exceeded(rows(BAD, BAD))
+    limit.passed({0: 1})
+    assert limit.exceeded(rows(BAD, BAD)) == set()

@@ -22,7 +22,7 @@ HOMES = {
     "confluent_kafka": ("workers.kafka", "deploy"),
     "redis": ("workers.history_store", "deploy"),
     "onnxruntime": ("models.scorer",),
-    "onnx": ("models.bundle", "models.graph", "models.training"),
+    "onnx": ("models.bundle", "models.graph", "models.tree_walk", "models.training"),
     "prometheus_client": ("workers",),
     "numba": ("schemas.scan", "schemas.partitioner", "models"),
     "jgo": ("deploy",),

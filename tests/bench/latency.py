@@ -6,8 +6,10 @@ same run: what the worker adds is ours, the rest is the broker and the machine.
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
+from itertools import islice
 
 import numpy as np
 from confluent_kafka import Consumer, Producer, TopicPartition
@@ -18,9 +20,13 @@ from tests.bench.rig import BenchError, Rig
 from tests.bench.workload import Record, Workload
 from tests.bench.world import World, topics_of
 
-WARM_S = 2.0
+WARM_EVENTS, WARM_RATE = 2_000, 1_000
+SETTLE_S = 0.5
+"""At the beginning of a turn: the sender has just connected."""
 LOST_AFTER_S = 60.0
-PASSTHROUGH = ("tests.bench.passthrough",)
+LONE_RATE = 2_000
+"""Up to so many events a second, each is sent at once and by itself."""
+COMMANDS = {"passthrough": ("tests.bench.passthrough",), "worker": ("riskstream.workers", "worker")}
 _ID = len('{"event_id":"')
 """Both what is sent and what comes out begin so."""
 
@@ -81,11 +87,6 @@ class Trip:
     took_ms: NDArray[np.float64]
     late_ms: NDArray[np.float64]
 
-    def found(self) -> dict[str, float]:
-        p50, p99, p999 = np.percentile(self.took_ms, [50, 99, 99.9]).tolist()
-        most, late = float(self.took_ms.max()), float(np.percentile(self.late_ms, 99))
-        return {"p50_ms": p50, "p99_ms": p99, "p99_9_ms": p999, "max_ms": most, "sender_late_p99_ms": late}
-
 
 def travel(rig: Rig, records: Sequence[Record], rate: float, during: Callable[[float], None] | None = None) -> Trip:
     """Send the records at `rate` and see each come out. `during` is told the time since the first at each pause."""
@@ -106,7 +107,12 @@ def _send(
 ) -> tuple[dict[bytes, float], list[float]]:
     """When each event was sent, by its id; and by how many milliseconds the sender was late."""
     producer = Producer(
-        {"bootstrap.servers": rig.world.stack.bootstrap_servers, "linger.ms": 0, "enable.idempotence": True}
+        {
+            "bootstrap.servers": rig.world.stack.bootstrap_servers,
+            "enable.idempotence": True,
+            # A request for each event would take the cores from what is measured.
+            "linger.ms": 0 if rate <= LONE_RATE else 5,
+        }
     )
     topic = topics_of(rig.name)[0]
     producer.list_topics(topic, timeout=10)
@@ -128,37 +134,55 @@ def _send(
 
 @dataclass(frozen=True)
 class Pace:
-    """A latency case."""
+    """A latency case: `turns` times so many seconds for each process."""
 
     delivery: str
     rate: float
     seconds: float
+    turns: int = 2
 
     @property
     def events(self) -> int:
-        return int(self.rate * (WARM_S + self.seconds))
+        """Of one turn."""
+        return int(self.rate * (SETTLE_S + self.seconds))
 
 
-def latencies(world: World, workload: Workload, paces: Sequence[Pace], process: str) -> list[Row]:
-    """The paces one after the other on one process, all of one delivery mode. `process`: worker or passthrough."""
-    name = f"lat-{process}-{paces[0].delivery}".replace("_", "-")
-    command = PASSTHROUGH if process == "passthrough" else ("riskstream.workers", "worker")
-    rows, begin = [], 0
-    with Rig(world, name, world.environment(name, {"DELIVERY": paces[0].delivery})) as rig:
-        rig.store(workload)
-        rig.start(process, command)
+def latencies(world: World, workload: Workload, paces: Sequence[Pace]) -> Iterator[Row]:
+    """Worker and pass-through, side by side on topics of their own, by turns, at paces of one delivery mode."""
+    settings = {"DELIVERY": paces[0].delivery}
+    with ExitStack() as running:
+        rigs = []
+        for process, command in COMMANDS.items():
+            name = f"lat-{process}-{paces[0].delivery}".replace("_", "-")
+            rig = running.enter_context(Rig(world, name, world.environment(name, settings)))
+            rig.store(workload)
+            rig.start(process, command)
+            rigs.append((process, rig))
+        stock = iter(workload.records)
+        for _, rig in rigs:
+            travel(rig, list(islice(stock, WARM_EVENTS)), WARM_RATE)
         for pace in paces:
-            records = workload.records[begin : begin + pace.events]
-            begin += pace.events
+            yield from _by_turns(rigs, pace, stock)
+
+
+def _by_turns(rigs: list[tuple[str, Rig]], pace: Pace, stock: Iterator[Record]) -> Iterator[Row]:
+    """Both see the same moods of the machine, and each is as often the first as the second."""
+    trips: dict[str, list[Trip]] = {process: [] for process, _ in rigs}
+    for turn in range(pace.turns):
+        for process, rig in rigs if turn % 2 else rigs[::-1]:
+            records = list(islice(stock, pace.events))
             if len(records) < pace.events:
-                raise BenchError(f"{pace}: only {len(records)} events left to send")
-            _warm(rig, records[: int(pace.rate * WARM_S)], pace.rate)
-            trip = travel(rig, records[int(pace.rate * WARM_S) :], pace.rate)
-            of: dict[str, Label] = {"delivery": pace.delivery, "rate": round(pace.rate), "process": process}
-            rows.append(Row("latency", of, trip.found()))
-    return rows
+                raise BenchError(f"{pace}: too few events to send")
+            trips[process].append(travel(rig, records, pace.rate))
+    for process, some in trips.items():
+        of: dict[str, Label] = {"delivery": pace.delivery, "rate": round(pace.rate), "process": process}
+        yield Row("latency", of, _found(some))
 
 
-def _warm(rig: Rig, records: Sequence[Record], rate: float) -> None:
-    """Until the process has scored these: it is started, its caches are filled."""
-    travel(rig, records, rate)
+def _found(trips: Sequence[Trip]) -> dict[str, float]:
+    settled = [trip.at_s >= SETTLE_S for trip in trips]
+    took = np.concatenate([trip.took_ms[rows] for trip, rows in zip(trips, settled, strict=True)])
+    late = np.concatenate([trip.late_ms[rows] for trip, rows in zip(trips, settled, strict=True)])
+    p50, p99, p999 = np.percentile(took, [50, 99, 99.9]).tolist()
+    sender = float(np.percentile(late, 99))
+    return {"p50_ms": p50, "p99_ms": p99, "p99_9_ms": p999, "max_ms": float(took.max()), "sender_late_p99_ms": sender}

@@ -9,7 +9,7 @@ from tests.bench.aims import LARGEST, found
 from tests.bench.disturbance import disturbances, recovery
 from tests.bench.floor import floor_us
 from tests.bench.flow import Flow
-from tests.bench.latency import Pace, latencies
+from tests.bench.latency import WARM_EVENTS, Pace, latencies
 from tests.bench.results import Row
 from tests.bench.rig import Rig
 from tests.bench.saturation import Case, saturate
@@ -18,10 +18,9 @@ from tests.bench.tutorial import naive_us
 from tests.bench.workload import Shape
 from tests.bench.world import TREES, World
 
-USUAL = Shape(30_000, 50)
+USUAL = Shape(60_000, 50)
+"""Four thousand users. Every figure of the headline is of these."""
 FEWER, FEWEST = 100, 50
-MANY = 90_000
-"""Events of a saturation."""
 
 UNKNOWN_HALF = 10_000
 """Events a second, when saturation was not measured in this run."""
@@ -94,19 +93,18 @@ def saturation(world: World, _: Rows) -> Iterator[Row]:
     """One thing changed at a time; the usual case three times."""
     modes, numbers = ("exactly_once", "at_least_once"), (1, 2)
     for repeat in range(3):
-        yield saturate(world, Case(repeat=repeat), MANY)
-        yield saturate(world, Case(engine="onnxruntime", repeat=repeat), MANY)
+        yield saturate(world, Case(repeat=repeat), USUAL.events)
+        yield saturate(world, Case(engine="onnxruntime", repeat=repeat), USUAL.events)
     for workers, delivery in list(product(numbers, modes))[1:]:
-        yield saturate(world, Case(workers, delivery), MANY)
-    yield saturate(world, Case(trees=FEWER), MANY)
-    yield saturate(world, Case(users="hot"), MANY)
+        yield saturate(world, Case(workers, delivery), USUAL.events)
+    yield saturate(world, Case(trees=FEWER), USUAL.events)
+    yield saturate(world, Case(users="hot"), USUAL.events)
     for facts in (5, 500):
         yield saturate(world, Case(facts=facts), USUAL.events)
 
 
 def quick_latency(world: World, _: Rows) -> Iterator[Row]:
-    for process in ("passthrough", "worker"):
-        yield from latencies(world, world.workload(USUAL), [Pace("exactly_once", 500, 5)], process)
+    yield from latencies(world, world.workload(USUAL), [Pace("exactly_once", 500, 2.5)])
 
 
 def latency(world: World, rows: Rows) -> Iterator[Row]:
@@ -114,10 +112,9 @@ def latency(world: World, rows: Rows) -> Iterator[Row]:
     for delivery in ("exactly_once", "at_least_once"):
         most = found(rows, "saturation", "events_per_s", Case(delivery=delivery).label)
         half = most / 2 if most else UNKNOWN_HALF
-        paces = [Pace(delivery, 500, 20), Pace(delivery, 2_000, 10), Pace(delivery, half, 5)]
-        workload = world.workload(Shape(-(-sum(pace.events for pace in paces) // 10_000) * 10_000, 50))
-        for process in ("passthrough", "worker"):
-            yield from latencies(world, workload, paces, process)
+        paces = [Pace(delivery, 500, 10, turns=4), Pace(delivery, 2_000, 5, turns=4), Pace(delivery, half, 2.5)]
+        events = 2 * WARM_EVENTS + sum(2 * pace.turns * pace.events for pace in paces)
+        yield from latencies(world, world.workload(Shape(-(-events // 50_000) * 50_000, 50)), paces)
 
 
 def disturbed(world: World, _: Rows) -> Iterator[Row]:

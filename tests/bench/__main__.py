@@ -16,13 +16,14 @@ from riskstream.deploy.stack.local import HOME, temporary_folder
 from riskstream.models.domain import load_domain
 from tests.bench import aims, plan
 from tests.bench.bundles import with_fewer_trees
-from tests.bench.results import FOLDER, Result, Row, compare, file_name, load, save, this_machine
+from tests.bench.results import FOLDER, ROOT, Result, Row, compare, file_name, load, save, this_machine
 from tests.bench.rig import BenchError
 from tests.bench.tables import differences, tables, verdicts
 from tests.bench.world import TREES, World
 
 PREFIX = "RISKSTREAM_"
-COMMANDS = ("run", "compare", "table")
+PAGE = ROOT / "docs" / "performance.md"
+COMMANDS = ("run", "compare", "table", "figures")
 
 
 def main(arguments: list[str]) -> int:
@@ -30,8 +31,9 @@ def main(arguments: list[str]) -> int:
     if given.command == "compare":
         return _say(differences(list(compare(load(given.before), load(given.after)))))
     if given.command == "table":
-        result = load(given.result)
-        return _say(tables(result)) or _say(verdicts(list(aims.aims(result.rows))))
+        return _say(report(load(given.result)))
+    if given.command == "figures":
+        return publish(load(given.result), PAGE)
     return run(given.quick, dict(given.set), given.only)
 
 
@@ -47,6 +49,7 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     two.add_argument("before", type=Path)
     two.add_argument("after", type=Path)
     commands.add_parser("table", help="a result as Markdown").add_argument("result", type=Path)
+    commands.add_parser("figures", help=f"the same, into {PAGE.name}").add_argument("result", type=Path)
     return parser.parse_args(arguments)
 
 
@@ -76,9 +79,9 @@ def run(quick: bool, wanted: dict[str, str], only: list[str]) -> int:
     )
     path = FOLDER / file_name(time.localtime(started), quick)
     save(result, path)
-    _say(tables(result))
-    _say(verdicts(list(aims.aims(rows))))
-    _say(_last_lines(result, path))
+    _say(report(result))
+    print(f"kept in {path.relative_to(ROOT)}, {result.seconds:.0f} s")  # noqa: T201
+    print("bench: " + " ".join(f"{name}={value:.2f}" for name, value in result.headline.items()))  # noqa: T201
     return 1 if any(row.section == "failed" for row in rows) else 0
 
 
@@ -107,12 +110,24 @@ def _measure(measurement: plan.Measurement, world: World, rows: list[Row]) -> No
     print(took, file=sys.stderr, flush=True)  # noqa: T201
 
 
-def _last_lines(result: Result, path: Path) -> Iterator[str]:
+def report(result: Result) -> Iterator[str]:
+    """Every table, the aims, and where and when it was."""
+    yield from tables(result)
+    yield from verdicts(list(aims.aims(result.rows)))
     machine = result.machine
     loads = [f"{load[0]:.1f}" for load in (result.load_before, result.load_after)]
-    yield f"\n{machine.cores} x {machine.processor}, Python {machine.python}, load {loads[0]} before, {loads[1]} after"
-    yield f"kept in {path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path}, {result.seconds:.0f} s"
-    yield "bench: " + " ".join(f"{name}={value:.2f}" for name, value in result.headline.items())
+    yield f"\n{result.started_at}, revision {machine.commit}; {machine.cores} cores of {machine.processor},"
+    yield f"{machine.memory_gib:.0f} GiB; load average {loads[0]} before, {loads[1]} after; Python {machine.python},"
+    yield ", ".join(f"{name} {version}" for name, version in machine.libraries.items())
+
+
+def publish(result: Result, page: Path) -> int:
+    """Put the report between the page's marks."""
+    begin, end = "<!-- figures -->", "<!-- end of figures -->"
+    text = page.read_text()
+    before, after = text[: text.index(begin)], text[text.index(end) :]
+    page.write_text(before + begin + "\n" + "\n".join(report(result)) + "\n\n" + after)
+    return 0
 
 
 def _say(lines: Iterator[str]) -> int:

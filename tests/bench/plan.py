@@ -84,6 +84,10 @@ def naive(world: World, _: Rows) -> Iterator[Row]:
         yield Row("naive", {"commit_every": every}, {"us": naive_us(world, world.workload(USUAL), every)})
 
 
+def quick_naive(world: World, _: Rows) -> Iterator[Row]:
+    yield Row("naive", {"commit_every": 1}, {"us": naive_us(world, world.workload(USUAL), 1)})
+
+
 def quick_saturation(world: World, _: Rows) -> Iterator[Row]:
     yield saturate(world, Case(), USUAL.events)
     yield saturate(world, Case(engine="onnxruntime"), USUAL.events)
@@ -132,5 +136,5 @@ def users(world: World, _: Rows) -> Iterator[Row]:
     yield from growth.users(world)
 
 
-QUICK: tuple[Measurement, ...] = (quick_inner, quick_saturation, naive, quick_latency)
+QUICK: tuple[Measurement, ...] = (quick_inner, quick_saturation, quick_naive, quick_latency)
 WHOLE: tuple[Measurement, ...] = (inner, trees, saturation, naive, latency, disturbed, users)

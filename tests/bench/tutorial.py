@@ -7,7 +7,7 @@ from tests.bench.workload import Workload
 from tests.bench.world import TREES, World, topics_of
 
 COUNTERS = 12
-EVENTS = 1_500
+EVENTS = 1_200
 """Few, so that their cost per event is that of the loop: the client fetches all of a topic ahead."""
 
 

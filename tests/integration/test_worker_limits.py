@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from itertools import count
+from random import Random
 
 import pytest
 from confluent_kafka import KafkaException, TopicPartition
@@ -125,16 +126,26 @@ def test_sigterm_writes_everything_behind_so_that_a_restart_reads_nothing_again(
     assert {line["partition"]: line["read_from"] for line in taken} == committed(pipeline)
 
 
-def test_a_dead_letter_too_large_for_its_topic_leaves_without_its_value(
-    new_pipeline: NewPipeline, admin: AdminClient
-) -> None:
-    pipeline = new_pipeline(partitions=1)
+@pytest.fixture
+def narrow(new_pipeline: NewPipeline, admin: AdminClient) -> Pipeline:
+    """Dead letters of more than 100,000 bytes are refused by the broker."""
+    pipeline = new_pipeline(partitions=1, KAFKA_GIVE_UP_MS="1000")
     limit = ConfigEntry("max.message.bytes", "100000", incremental_operation=AlterConfigOpType.SET)
     dead_letters = ConfigResource(ResourceType.TOPIC, pipeline.topics[2], incremental_configs=[limit])
     admin.incremental_alter_configs([dead_letters])[dead_letters].result(20)
-    pipeline.feed([(0, b"k", b"x" * 60_000)], headers=[("trace", bytes(50_000))])
-    pipeline.start()
-    (out,) = pipeline.outputs()
+    return pipeline
+
+
+def test_a_dead_letter_too_large_for_its_topic_leaves_without_its_value(narrow: Pipeline) -> None:
+    narrow.feed([(0, b"k", b"x" * 60_000)], headers=[("trace", bytes(50_000))])
+    narrow.start()
+    (out,) = narrow.outputs()
     assert out.value is None
     assert out.headers["trace"] == bytes(50_000)
     assert len(out.headers["__connect.errors.value.sha256"]) == 64
+
+
+def test_what_cannot_be_published_at_all_ends_the_worker_uncommitted(narrow: Pipeline) -> None:
+    narrow.feed([(0, b"k", b"{")], headers=[("trace", Random(1).randbytes(150_000))])
+    assert narrow.start().wait(30) == 75
+    assert committed(narrow)[0] < 0

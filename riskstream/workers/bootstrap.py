@@ -136,7 +136,7 @@ def _build(
         metrics,
         profile_max_age_ms=domain.profile_max_age_ms if max_age is None else int(max_age * HOUR_MS),
         write_behind_ms=settings.write_behind_ms,
-        write_behind_facts=settings.write_behind_facts,
+        write_behind_users=settings.write_behind_users,
         degrade=degrade,
     )
     ownership = Ownership(

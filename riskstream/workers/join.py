@@ -43,7 +43,7 @@ class Join:
     metrics: Metrics
     profile_max_age_ms: int
     write_behind_ms: int
-    write_behind_facts: int
+    write_behind_users: int
     degrade: bool
     clock: Callable[[], float] = time.monotonic
 
@@ -90,7 +90,7 @@ class Join:
         partitions = self.working_set.partitions.values()
         return (self.clock() - self._written_at) * 1000 >= self.write_behind_ms or sum(
             len(partition.pending) for partition in partitions
-        ) >= self.write_behind_facts
+        ) >= self.write_behind_users
 
     def _writes(self, partitions: Sequence[Partition]) -> dict[int, Write]:
         found = ((partition.number, self.working_set.write(partition)) for partition in partitions)

@@ -89,7 +89,7 @@ def _found(trip: Trip) -> dict[str, float]:
 
 def recovery(world: World, workload: Workload, behind: int) -> Row:
     """A worker dies with `behind` events that it had not written to Redis; its heir, already running, takes over."""
-    unwritten = {"WRITE_BEHIND_MS": "60000", "WRITE_BEHIND_FACTS": "1000000", "SESSION_TIMEOUT_MS": "6000"}
+    unwritten = {"WRITE_BEHIND_MS": "60000", "WRITE_BEHIND_USERS": "1000000", "SESSION_TIMEOUT_MS": "6000"}
     name = f"recovery-{behind}"
     with Rig(world, name, world.environment(name, unwritten), partitions=1) as rig:
         rig.store(workload)

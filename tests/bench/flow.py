@@ -78,7 +78,7 @@ class Flow:
             self.metrics,
             profile_max_age_ms=domain.profile_max_age_ms,
             write_behind_ms=NEVER,
-            write_behind_facts=NEVER,
+            write_behind_users=NEVER,
             degrade=False,
         )
         bundle = load_bundle(rig.world.bundles[trees], domain.features)

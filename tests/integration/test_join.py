@@ -55,7 +55,7 @@ def new_join(stack: LocalStack, keys: Keys) -> Iterator[NewJoin]:
             Metrics(CollectorRegistry()),
             profile_max_age_ms=DAY,
             write_behind_ms=0,
-            write_behind_facts=1,
+            write_behind_users=1,
             degrade=degrade,
         )
 

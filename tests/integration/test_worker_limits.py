@@ -113,7 +113,7 @@ def test_records_deleted_before_they_were_scored_halt_the_worker(new_pipeline: N
 
 
 def test_sigterm_writes_everything_behind_so_that_a_restart_reads_nothing_again(new_pipeline: NewPipeline) -> None:
-    pipeline = new_pipeline(WRITE_BEHIND_MS="60000", WRITE_BEHIND_FACTS="1000000")
+    pipeline = new_pipeline(WRITE_BEHIND_MS="60000", WRITE_BEHIND_USERS="1000000")
     pipeline.feed(records_of(log_of(), 3)[:300])
     pipeline.start()
     pipeline.outputs(most=300)

@@ -90,11 +90,15 @@ class Histogram(msgspec.Struct, frozen=True, kw_only=True):
     """Counts of values below the first edge, between edges (`edges[i] <= x < edges[i+1]`), and from the last one on.
 
     Counts add up over batches and workers, which is what makes the same histogram cheap to keep while scoring.
+    `mean` and `variance` are those of a sketch of the same values: clipped and rounded as `SketchLayout.rounded` says.
+    None where there is no value, and in bundles that are older than these fields.
     """
 
     edges: tuple[float, ...]
     counts: tuple[Count, ...]
     missing: Count = 0
+    mean: float | None = None
+    variance: float | None = None
 
     def __post_init__(self) -> None:
         if len(self.counts) != len(self.edges) + 1:

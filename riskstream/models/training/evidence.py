@@ -5,10 +5,12 @@ No row of the training log goes into either: histograms of single columns, and r
 
 from collections.abc import Sequence
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from riskstream.models.bundle import Histogram, Reference
+from riskstream.models.drift.sketch import SketchLayout
 from riskstream.models.policy import DECISIONS, Policy
 
 FEATURE_LEVELS = np.linspace(0.0, 1.0, 19)[1:-1]
@@ -41,12 +43,27 @@ def make_reference(
     names: Sequence[str], features: NDArray[np.float32], scores: NDArray[np.float64], policy: Policy
 ) -> Reference:
     decided = np.bincount(policy.decide(scores), minlength=len(DECISIONS))
-    return Reference(
+    counted = Reference(
         rows=len(features),
         features={name: histogram(column, edges_of(column)) for name, column in zip(names, features.T, strict=True)},
         score=histogram(scores, SCORE_EDGES),
         decisions=dict(zip(DECISIONS, decided.tolist(), strict=True)),
     )
+    layout = SketchLayout.of_reference(counted)
+    columns = enumerate(zip(names, features.T, strict=True))
+    return msgspec.structs.replace(
+        counted,
+        features={name: _with_moments(counted.features[name], layout, i, column) for i, (name, column) in columns},
+        score=_with_moments(counted.score, layout, layout.features, scores),
+    )
+
+
+def _with_moments(histogram: Histogram, layout: SketchLayout, column: int, values: NDArray[np.floating]) -> Histogram:
+    """Rounded as in a sketch of live events: the two differ by what the events are, not by how they are added."""
+    rounded = layout.rounded(values[~np.isnan(values)], column) / layout.scale[column]
+    if not len(rounded):
+        return histogram
+    return msgspec.structs.replace(histogram, mean=float(rounded.mean()), variance=float(rounded.var()))
 
 
 def candidates(reference: Reference, seed: int) -> NDArray[np.float32]:

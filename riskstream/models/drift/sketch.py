@@ -104,8 +104,9 @@ class SketchLayout:
 
     def rounded(self, values: NDArray[np.floating], column: int) -> NDArray[np.int64]:
         """What is added to the sum of a column for each value, none of them NaN, in units of 1 / scale."""
-        clipped: NDArray[np.float64] = np.clip(values.astype(np.float64), self.low[column], self.high[column])
-        return np.floor(clipped * self.scale[column] + 0.5).astype(np.int64)
+        clipped = np.clip(values.astype(np.float64), self.low[column], self.high[column])
+        rounded: NDArray[np.int64] = np.floor(clipped * self.scale[column] + 0.5).astype(np.int64)
+        return rounded
 
 
 @dataclass(frozen=True, eq=False)

@@ -21,7 +21,7 @@ from typing import Annotated, Literal, Protocol, TypeVar
 import msgspec
 from msgspec import Meta
 
-from riskstream.models.calibration import Calibration
+from riskstream.models.calibration import Calibration, PerLabel
 from riskstream.models.graph import GraphError, check_graph
 from riskstream.models.policy import Policy
 
@@ -48,24 +48,40 @@ class FeatureNames(Protocol):
 
 
 class Output(msgspec.Struct, frozen=True, kw_only=True):
-    """Where the model's answer stands: column `column` of tensor `tensor` speaks for the last class.
+    """Where the model's answer stands, and what it is about; `riskstream.models.outputs` says what becomes of it.
+
+    - `binary`: column `column` of tensor `tensor` speaks for the last of two classes.
+    - `multiclass`: a column per class, which exclude each other; the first class is the honest one.
+    - `multilabel`: a column per label; any number of them may hold.
 
     `logit` is the better kind: a float32 probability may be 1 minus a rounded one, and small risks are then all alike.
     """
 
     kind: Literal["logit", "probability"] = "probability"
+    task: Literal["binary", "multiclass", "multilabel"] = "binary"
     tensor: str
-    column: Count
-    classes: tuple[str, str]
+    column: Count = 0
+    classes: Annotated[tuple[str, ...], Meta(min_length=1)]
+
+    def __post_init__(self) -> None:
+        if self.task == "binary" and len(self.classes) != 2:
+            raise ValueError(f"a binary output has two classes, not {len(self.classes)}")
+        if self.task == "multiclass" and len(self.classes) < 2:
+            raise ValueError("a multi-class output has at least two classes")
 
 
 class Training(msgspec.Struct, frozen=True, kw_only=True):
-    """Where the model comes from, enough to make it again. `fingerprint` is the sha256 of the training log."""
+    """Where the model comes from, enough to make it again. `fingerprint` is the sha256 of the training data.
+
+    `cuts` are the times, in epoch ms, between the parts of the data; `commit` is that of the code that trained.
+    """
 
     fingerprint: str
     events: Count
     parameters: dict[str, str | int | float]
     libraries: dict[str, str]
+    commit: str = ""
+    cuts: dict[str, int] = {}
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,6 +100,11 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     training: Training
     metrics: dict[str, float]
     files: dict[str, str] = {}
+
+    def __post_init__(self) -> None:
+        labels = len(self.calibration.labels) if isinstance(self.calibration, PerLabel) else None
+        if labels != (len(self.output.classes) if self.output.task == "multilabel" else None):
+            raise ValueError("a multi-label output needs a calibration per label, any other output a single one")
 
 
 class Histogram(msgspec.Struct, frozen=True, kw_only=True):

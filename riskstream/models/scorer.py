@@ -11,7 +11,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from riskstream.models.bundle import MODEL, SMOKE, Bundle, BundleError
-from riskstream.models.calibration import logit
+from riskstream.models.outputs import Answer, answer_of, is_valid
 from riskstream.models.tree_walk import NotCovered, TreeWalk
 
 # Between processors and runtime releases, sums of hundreds of float32 leaves differ by some 1e-7. A wrong model,
@@ -40,6 +40,8 @@ class Scorer:
         self._input = bundle.manifest.input
         self._output = bundle.manifest.output
         self._calibration = bundle.manifest.calibration
+        several = self._output.task != "binary"
+        self._nothing = Answer(np.empty(0), np.empty((0, len(self._output.classes))) if several else None)
         self._session = _session(bundle)
         self._check_signature()
         rows = np.array(bundle.smoke.rows, dtype=np.float64)  # None becomes NaN
@@ -51,21 +53,33 @@ class Scorer:
 
     def __call__(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
         """A probability of risk per row; NaN is missing. Raises NonFiniteScore naming the rows that have none."""
+        return self.answer(features).risk
+
+    def answer(self, features: NDArray[np.float32]) -> Answer:
+        """The risk as above, and with it a probability per class or label of a model that knows several."""
         if features.dtype != np.float32 or features.ndim != 2 or features.shape[1] != self._width:
             raise ValueError(f"want float32 [n, {self._width}], not {features.dtype} {features.shape}")
         if not len(features):
-            return np.empty(0)
+            return self._nothing
         said = self._raw(features).astype(np.float64)
-        if self._output.kind == "logit":
-            return self._calibration.apply(_valid(said, np.isfinite(said)))
-        return self._calibration.apply(logit(_valid(said, (said >= 0.0) & (said <= 1.0))))  # false for NaN
+        valid = is_valid(self._output, said)
+        if not valid.all():
+            raise NonFiniteScore(np.flatnonzero(~valid))
+        return answer_of(self._output, self._calibration, said)
 
     def _run(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
         raw: NDArray[np.float32] = self._session.run([self._output.tensor], {self._input: features})[0]
-        return raw.reshape(len(features), -1)[:, self._output.column]
+        table = raw.reshape(len(features), -1)
+        if self._output.task == "binary":
+            return table[:, self._output.column]
+        if table.shape[1] != len(self._output.classes):
+            raise ValueError(f"{table.shape[1]} columns for {len(self._output.classes)} classes")
+        return table
 
     def _take_walk(self, model: bytes, smoke: NDArray[np.float32]) -> None:
         try:
+            if self._output.task != "binary":
+                raise NotCovered(f"a {self._output.task} output")
             walk = TreeWalk(model, self._width, self._output.tensor, self._output.column)
             walk.prove(self._run, smoke)
         except NotCovered as why:
@@ -99,12 +113,6 @@ class Scorer:
 
     def _refuse(self, file: str, why: str) -> NoReturn:
         raise BundleError(f"bundle {self.label}: {file}: {why}")
-
-
-def _valid(said: NDArray[np.float64], valid: NDArray[np.bool_]) -> NDArray[np.float64]:
-    if not valid.all():
-        raise NonFiniteScore(np.flatnonzero(~valid))
-    return said
 
 
 def _session(bundle: Bundle) -> ort.InferenceSession:

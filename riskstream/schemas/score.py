@@ -3,7 +3,7 @@
 from typing import Annotated, Literal, get_args
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from riskstream.schemas.fields import EpochMs, Id
 
@@ -15,6 +15,7 @@ DEGRADED: tuple[Degraded, ...] = get_args(Degraded)
 # The fields that may differ when the same log is scored again. Everything else is the same, byte for byte.
 CLOCK_FIELDS = ("scored_at",)
 
+Probability = Annotated[float, Meta(ge=0, le=1)]
 Digest = Annotated[str, Meta(min_length=16, max_length=16, extra_json_schema={"pattern": "^[0-9a-f]+$"})]
 
 
@@ -35,6 +36,10 @@ class RiskScore(msgspec.Struct, kw_only=True, gc=False):
     scored_at: Annotated[EpochMs, Meta(description="when it was scored, milliseconds since 1970-01-01 UTC")]
     duplicate: Annotated[bool, Meta(description="the same event_id came before; scored as what it was")] = False
     degraded: Annotated[tuple[Degraded, ...], Meta(description="what was missing; empty when all is well")] = ()
+    probabilities: (
+        Annotated[dict[str, Probability], Meta(description="per class or label, of a model that knows several")]
+        | UnsetType
+    ) = UNSET
 
 
 _encode = msgspec.json.Encoder().encode

@@ -13,11 +13,13 @@ from hashlib import sha256
 from typing import NamedTuple
 
 import numpy as np
+from msgspec import UNSET, UnsetType
 from numpy.typing import NDArray
 
 from riskstream.models.domain import Domain
 from riskstream.models.features import vector_digest
 from riskstream.models.history import Aggregates, aggregate
+from riskstream.models.outputs import Answer
 from riskstream.models.policy import Policy
 from riskstream.schemas.dead_letter import Rejection, dead_letter_headers
 from riskstream.schemas.decode import Decoded, Decoder
@@ -40,8 +42,9 @@ class Model:
     """What turns feature vectors into decisions, and how it is named in each score."""
 
     label: str
-    scorer: Callable[[NDArray[np.float32]], NDArray[np.float64]]
+    scorer: Callable[[NDArray[np.float32]], Answer]
     policy: Policy
+    classes: tuple[str, ...] = ()  # of a model whose answers have a probability for each
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,7 @@ class Scored(NamedTuple):
     scores: NDArray[np.float64]
     decisions: NDArray[np.uint8]
     repeated: NDArray[np.bool_]
+    probabilities: NDArray[np.float64] | None = None  # [k, classes]
 
 
 class Outcome(NamedTuple):
@@ -101,10 +105,10 @@ class Scoring:
         live = self._live(batch)
         rows = np.flatnonzero(live[decoded.rows])
         with self._stage("score"):
-            scores = self.model.scorer(vectors[rows])
+            scores, probabilities = self.model.scorer(vectors[rows])
         with self._stage("decide"):
             decisions = self.model.policy.decide(scores)
-        scored = Scored(rows, vectors[rows], scores, decisions, aggregates.original[rows] >= 0)
+        scored = Scored(rows, vectors[rows], scores, decisions, aggregates.original[rows] >= 0, probabilities)
         refused = {index: rejection for index, rejection in decoded.rejections.items() if live[index]}
         with self._stage("publish"):
             records = [*self._scores(batch, decoded, joined, scored), *self._dead_letters(batch, refused)]
@@ -149,9 +153,10 @@ class Scoring:
             vector_digest(scored.vectors),
             scored.repeated.tolist(),
             joined.degraded[scored.rows].tolist(),
+            _named(self.model.classes, scored),
             strict=True,
         )
-        for row, index, score, decision, vector, repeated, degraded in columns:
+        for row, index, score, decision, vector, repeated, degraded, probabilities in columns:
             event = decoded.events[row]
             partition = partitions[index]
             value = RiskScore(
@@ -169,6 +174,7 @@ class Scoring:
                 scored_at=scored_at,
                 duplicate=repeated,
                 degraded=DEGRADED_NAMES[degraded],
+                probabilities=probabilities,
             )
             yield Outgoing(to, partition, keys[index], encode_score(value))
 
@@ -208,6 +214,12 @@ class Scoring:
         metrics.misplaced_records_total.inc(float(np.sum((belongs >= 0) & (belongs != outcome.batch.partitions))))
         timestamps = np.array(outcome.batch.records.timestamps, np.float64)
         metrics.event_age_seconds.observe(np.maximum(self.clock() - timestamps[timestamps >= 0] / 1000, 0.0))
+
+
+def _named(classes: tuple[str, ...], scored: Scored) -> Sequence[dict[str, float] | UnsetType]:
+    if scored.probabilities is None:
+        return [UNSET] * len(scored.rows)
+    return [dict(zip(classes, row, strict=True)) for row in scored.probabilities.tolist()]
 
 
 def _where(batch: Batch, decoded: Decoded) -> tuple[Sequence[int], NDArray[np.int64]]:

@@ -82,7 +82,7 @@ class Flow:
             degrade=False,
         )
         bundle = load_bundle(rig.world.bundles[trees], domain.features)
-        model = Model(bundle.label, Scorer(bundle), bundle.manifest.thresholds)
+        model = Model(bundle.label, Scorer(bundle).answer, bundle.manifest.thresholds)
         topics = Topics(settings.output_topic, settings.dead_letter_topic, NEVER, rig.partitions)
         self.scoring = Scoring(domain, self.decoder, self.join, model, self.working_set, topics, self.metrics)
         self._next = dict.fromkeys(range(rig.partitions), 0)

@@ -29,6 +29,13 @@ def test_scores_keep_every_bit(number: float) -> None:
     assert decode_score(encode_score(score)).score == number
 
 
+def test_probabilities_are_written_only_by_a_model_that_knows_several_classes() -> None:
+    score = msgspec.structs.replace(decode_score(BYTES), probabilities={"honest": 0.9, "stolen": 0.1})
+    assert encode_score(score) == BYTES[:-1] + b',"probabilities":{"honest":0.9,"stolen":0.1}}'
+    assert decode_score(encode_score(score)) == score
+    assert b"probabilities" not in BYTES
+
+
 def test_consumers_may_meet_fields_that_they_do_not_know() -> None:
     assert decode_score(BYTES[:-1] + b',"reasons":["new_device"]}') == decode_score(BYTES)
 

@@ -15,7 +15,7 @@ from riskstream.schemas.fields import EpochMs
 # What a verdict says of a series: too early to say, as usual, unlikely under calm but not yet an alert, part of an
 # alert, shown but never judged (such as the hour of the day).
 Verdict = Literal["warming_up", "calm", "suspect", "drifted", "not_judged"]
-AlertKind = Literal["missing", "unseen", "shift", "prediction", "degraded", "dead_letters", "skew"]
+AlertKind = Literal["missing", "new_values", "shift", "prediction", "degraded", "dead_letters", "skew"]
 Severity = Literal["warning", "critical"]
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 ALERT_KINDS: tuple[AlertKind, ...] = get_args(AlertKind)
@@ -50,7 +50,7 @@ class FeatureDrift(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     missing: Share
     reference_missing: Share
-    unseen: Annotated[Share, Meta(description="share of the values that lie where the reference had none")]
+    new_values: Annotated[Share, Meta(description="share of the values that lie where the reference had none")]
     distance: Distance
     p_value: Annotated[Share, Meta(description="the least of the feature's tests; null while warming up")] | None
     verdict: Verdict
@@ -99,8 +99,9 @@ class DriftReport(msgspec.Struct, frozen=True, kw_only=True):
     window_end: Annotated[EpochMs, Meta(description="event time, not included")]
     coverage: Annotated[Share, Meta(description="share of the input's partitions that had reached the window's end")]
     events: Count
+    unseen: Annotated[Count, Meta(description="offsets that no worker counted: at most so many events are not in here")]
     degraded: Annotated[Share, Meta(description="share of scores that were made without something")]
-    unseen: Annotated[Share, Meta(description="the largest `unseen` of all features")]
+    new_values: Annotated[Share, Meta(description="the largest `new_values` of all features")]
     dead_letters: Annotated[dict[str, Count], Meta(description="by reason; only in the report of all events")]
     dead_letter_share: Annotated[Share, Meta(description="of events and dead letters together")]
     prediction: Prediction

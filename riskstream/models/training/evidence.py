@@ -14,6 +14,7 @@ from riskstream.models.drift.sketch import SketchLayout
 from riskstream.models.policy import DECISIONS, Policy
 
 FEATURE_LEVELS = np.linspace(0.0, 1.0, 19)[1:-1]
+FEW_VALUES = 20
 SCORE_EDGES = tuple(float(edge) for edge in np.linspace(0.0, 1.0, 51)[1:-1])
 SMOKE_CASES = 32
 CANDIDATES = 2_000
@@ -23,18 +24,26 @@ EXTREME = float(np.finfo(np.float32).max)
 def histogram(values: NDArray[np.floating], edges: Sequence[float]) -> Histogram:
     present = values[~np.isnan(values)]
     counts = np.bincount(np.searchsorted(edges, present, side="right"), minlength=len(edges) + 1)
-    return Histogram(edges=tuple(edges), counts=tuple(counts.tolist()), missing=len(values) - len(present))
+    return Histogram(
+        edges=tuple(edges),
+        counts=tuple(counts.tolist()),
+        missing=len(values) - len(present),
+        mean=float(present.mean(dtype=np.float64)) if len(present) else None,
+        variance=float(present.var(dtype=np.float64)) if len(present) else None,
+    )
 
 
 def edges_of(values: NDArray[np.floating]) -> list[float]:
-    """At most 19 edges, 20 bins: the values themselves if they are few, else quantiles.
+    """Quantiles, at most 19; or, if there are at most 20 values, one edge at and one after each.
 
-    The second smallest value is always an edge: where most values are one (a count of zero), quantiles alone would put
-    all others into its bin.
+    A value that training never had, such as a new category, is then in a bin where the reference has none. Among
+    quantiles the second smallest value is always an edge: where most values are one (a count of zero), all others would
+    share its bin.
     """
     known = np.unique(values[~np.isnan(values)])
-    if len(known) <= 20:
-        return [float(value) for value in known[1:]]
+    if len(known) <= FEW_VALUES:
+        half = min([0.5, *np.diff(known) / 2])
+        return [float(edge) for edge in np.unique([known, known + half])]
     quantiles = np.quantile(values[~np.isnan(values)], FEATURE_LEVELS, method="lower")
     return [float(edge) for edge in np.unique([known[1], known[-1], *quantiles]) if edge > known[0]]
 

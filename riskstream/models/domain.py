@@ -13,7 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from riskstream.models.features import Columns, FeatureSet
+from riskstream.schemas.exact import longest_text
 from riskstream.schemas.facts import WORD, FactLayout
+
+LONGEST_ID = 64
+"""Characters of an id, as the contract of scores says."""
 
 
 class DomainError(ValueError):
@@ -24,7 +28,8 @@ class DomainError(ValueError):
 class Domain:
     """Event, profile, fact and features of one kind, belonging together.
 
-    Events have at least `event_id`, `user_id` and `event_time` (epoch ms), and live on a topic keyed by `user_id`.
+    Events have at least `event_id`, `user_id` (texts of at most 64 characters) and `event_time` (epoch ms), and live on
+    a topic keyed by `user_id`.
 
     - `columns(events)`: an array per field, hashes and codes done; `event_time` and `event_hash`, both int64, among
       them.
@@ -50,6 +55,15 @@ class Domain:
         missing = {"event_id", "user_id", "event_time"} - set(self.event.__struct_fields__)
         if missing:
             raise DomainError(f"domain {self.name}: the event {self.event.__name__} lacks {sorted(missing)}")
+        if unbounded := [name for name in ("event_id", "user_id") if not _is_id(longest_text(self.event, name))]:
+            raise DomainError(
+                f"domain {self.name}: {' and '.join(unbounded)} must be texts of at most {LONGEST_ID} characters, "
+                "like riskstream.schemas.fields.Id, or a score might be too large for its topic"
+            )
+
+
+def _is_id(longest: int | None) -> bool:
+    return longest is not None and longest <= LONGEST_ID
 
 
 def fact_rows(layout: FactLayout) -> Callable[[Columns, NDArray[np.int64]], NDArray[np.int64]]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from riskstream.schemas.dead_letter import HEADER_PREFIX, HEADERS, REASONS, STAGES
+from riskstream.schemas.dead_letter import HEADER_PREFIX, HEADERS, LOSSES, REASONS, STAGES
 from riskstream.schemas.drift import DriftReport
 from riskstream.schemas.fields import Id
 from riskstream.schemas.payment import Payment, PaymentProfile
@@ -85,7 +85,13 @@ Added after the original ones; key, value and original headers are untouched.
 
 | header | meaning |
 | --- | --- |
-{headers}"""
+{headers}
+A record too large for the dead-letter topic, with these headers, leaves without its value; if that is not enough,
+without its original headers, and at last without its key. Each loss is named:
+
+| header | meaning |
+| --- | --- |
+{losses}"""
 KAFKA = {"bindingVersion": "0.5.0"}
 
 
@@ -103,7 +109,8 @@ def _pretty(document: dict[str, Any]) -> bytes:
 def _readme() -> str:
     rows = "".join(f"| `{reason}` | {meaning} |\n" for reason, meaning in REASONS.items())
     headers = "".join(f"| `{HEADER_PREFIX}{name}` | {meaning} |\n" for name, meaning in HEADERS.items())
-    return README.format(key=KEY, place=PLACE, reasons=rows, headers=headers)
+    losses = "".join(f"| `{HEADER_PREFIX}{name}` | {meaning} |\n" for name, meaning in LOSSES.items())
+    return README.format(key=KEY, place=PLACE, reasons=rows, headers=headers, losses=losses)
 
 
 def asyncapi() -> dict[str, Any]:
@@ -169,7 +176,8 @@ def _messages() -> dict[str, Any]:
         },
         "deadLetter": {
             "title": "A dead letter",
-            "description": "Key, value and headers as they came, byte for byte; the headers below are added after. "
+            "description": "Key, value and headers as they came, byte for byte, as far as the topic takes them; the "
+            "headers below are added after. "
             + " ".join(f"`{reason}`: {meaning}" for reason, meaning in REASONS.items()),
             "contentType": "application/octet-stream",
             "headers": {"$ref": "#/components/schemas/DeadLetterHeaders"},
@@ -189,11 +197,13 @@ def _components() -> dict[str, Any]:
     template = "#/components/schemas/{name}"
     _, schemas = msgspec.json.schema_components(TYPES.values(), ref_template=template)
     headers: dict[str, dict[str, Any]] = {
-        HEADER_PREFIX + name: {"type": "string", "description": description} for name, description in HEADERS.items()
+        HEADER_PREFIX + name: {"type": "string", "description": description}
+        for name, description in {**HEADERS, **LOSSES}.items()
     }
     headers[HEADER_PREFIX + "stage"]["enum"] = list(STAGES)
     headers[HEADER_PREFIX + "reason"]["enum"] = list(REASONS)
-    return schemas | {"DeadLetterHeaders": {"type": "object", "properties": headers, "required": list(headers)}}
+    required = [HEADER_PREFIX + name for name in HEADERS]
+    return schemas | {"DeadLetterHeaders": {"type": "object", "properties": headers, "required": required}}
 
 
 def stale(directory: Path) -> list[str]:

@@ -1,11 +1,13 @@
 """The dead letter: a record that can never be scored, whole, with the reason in its headers.
 
 Key, value and original headers go out byte for byte as they came; the headers below are added after them. Their names
-follow Kafka Connect, so existing tools read them. A reason is part of the contract: alerts and dashboards name it, so
-it is never renamed, and the set stays small. The message is for people, may change, and holds no payload text or ids.
+follow Kafka Connect, so existing tools read them. What the topic cannot take is left out, and named. A reason is part
+of the contract: alerts and dashboards name it, so it is never renamed, and the set stays small. The message is for
+people, may change, and holds no payload text or ids.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from hashlib import sha256
 from types import MappingProxyType
 from typing import Literal, NamedTuple, get_args
 
@@ -63,6 +65,21 @@ HEADERS: Mapping[str, str] = MappingProxyType(
     }
 )
 
+LOSSES: Mapping[str, str] = MappingProxyType(
+    {
+        "value.sha256": "sha256 of the original value, left out because the record did not fit with it",
+        "headers.count": "number of the original headers, left out because the record did not fit with them",
+        "headers.sha256": "sha256 of the original headers: each name and value after its length, 4 bytes big-endian",
+        "key.sha256": "sha256 of the original key, left out because the record did not fit with it",
+    }
+)
+"""Headers that only a dead letter has which is not whole, in the order in which parts are left out."""
+
+HEADER_LENGTHS = 10
+"""Bytes that a header may need besides its name and value, for the lengths of both."""
+
+Headers = Sequence[tuple[str, bytes | None]]
+
 
 def dead_letter_headers(
     rejection: Rejection, stage: Stage, topic: str, partition: int, offset: int, timestamp: int
@@ -70,3 +87,51 @@ def dead_letter_headers(
     """The headers that the publish stage adds after the original ones. All values are UTF-8 text."""
     values = (topic, partition, offset, timestamp, stage, *rejection)
     return [(HEADER_PREFIX + name, str(value).encode()) for name, value in zip(HEADERS, values, strict=True)]
+
+
+class Letter(NamedTuple):
+    """A dead letter: the original key, value and headers, and what is added after them."""
+
+    key: bytes | None
+    value: bytes | None
+    original: Headers
+    added: Headers
+
+    @property
+    def size(self) -> int:
+        """Bytes of its record at most, without the frame of the batch that it travels in."""
+        headers = (*self.original, *self.added)
+        return len(self.key or b"") + len(self.value or b"") + sum(map(_header_size, headers))
+
+
+def fitted(letter: Letter, limit: int) -> Letter:
+    """The letter in at most `limit` bytes, if what is added fits: first the value is left out, then the original
+    headers, then the key, no more than has to be. A header names each loss."""
+    if letter.size > limit and letter.value:
+        letter = letter._replace(value=None, added=[*letter.added, _loss("value.sha256", _digest(letter.value))])
+    if letter.size > limit and letter.original:
+        count, digest = str(len(letter.original)).encode(), _digest(*_spelled(letter.original))
+        losses = _loss("headers.count", count), _loss("headers.sha256", digest)
+        letter = letter._replace(original=(), added=[*letter.added, *losses])
+    if letter.size > limit and letter.key:
+        letter = letter._replace(key=None, added=[*letter.added, _loss("key.sha256", _digest(letter.key))])
+    return letter
+
+
+def _header_size(header: tuple[str, bytes | None]) -> int:
+    return len(header[0].encode()) + len(header[1] or b"") + HEADER_LENGTHS
+
+
+def _loss(name: str, value: bytes) -> tuple[str, bytes]:
+    return HEADER_PREFIX + name, value
+
+
+def _digest(*parts: bytes) -> bytes:
+    return sha256(b"".join(parts)).hexdigest().encode()
+
+
+def _spelled(headers: Headers) -> Iterator[bytes]:
+    for header in headers:
+        for part in (header[0].encode(), header[1] or b""):
+            yield len(part).to_bytes(4, "big")
+            yield part

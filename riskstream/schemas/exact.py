@@ -68,6 +68,12 @@ def time_range(event: type[msgspec.Struct]) -> range:
     raise TypeError(f"{event.__name__} has no integer field event_time")
 
 
+def longest_text(event: type[msgspec.Struct], name: str) -> int | None:
+    """The most characters that the type of the field allows; None where it has no bound or is no text."""
+    kind = next(_bare(field.type) for field in _fields(event) if field.name == name)
+    return kind.max_length if isinstance(kind, inspect.StrType) else None
+
+
 def _fields(event: type[msgspec.Struct]) -> tuple[inspect.Field, ...]:
     kind = _bare(inspect.type_info(event))
     if not isinstance(kind, inspect.StructType):

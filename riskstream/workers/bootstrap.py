@@ -35,6 +35,9 @@ WAIT_S = 0.1
 HOUR_MS = 3_600_000
 FRAME_BYTES = 4_096
 """Of a record batch: what it may add to the key, value and headers of its one record."""
+LEAST_MESSAGE_BYTES = 16_384
+"""What the topics of scores and dead letters must take: more than any score (ids of 64 characters) or any dead letter
+that had to leave everything out but the headers that say so."""
 
 
 def run_worker(settings: Settings) -> int:
@@ -94,6 +97,12 @@ def _checked_topics(settings: Settings) -> dict[str, Topic]:
     counts = {name: topic.partitions for name, topic in topics.items()}
     if len(set(counts.values())) > 1:
         raise Halt(f"all topics must have the input's number of partitions, they have {counts}.")
+    for name in (settings.output_topic, settings.dead_letter_topic):
+        if (limit := topics[name].max_message_bytes) < LEAST_MESSAGE_BYTES:
+            raise Halt(
+                f"topic {name} takes records of {limit} bytes, a worker needs {LEAST_MESSAGE_BYTES}. "
+                f"Run kafka-configs --alter --topic {name} --add-config max.message.bytes={LEAST_MESSAGE_BYTES}."
+            )
     return topics
 
 
@@ -124,9 +133,11 @@ def _build(
     status: Status,
 ) -> tuple[Loop, Input]:
     capacity, degrade = domain.features.spec.capacity, settings.on_redis_down == "degrade"
-    dead_letter_bytes = min(topics[settings.dead_letter_topic].max_message_bytes, MESSAGE_MAX_BYTES) - FRAME_BYTES
+    # The broker's limit is for a batch of records as a whole, so what is produced together must keep to it, too.
+    limits = {name: min(topic.max_message_bytes, MESSAGE_MAX_BYTES) - FRAME_BYTES for name, topic in topics.items()}
+    batch_bytes = min(limits[settings.output_topic], limits[settings.dead_letter_topic])
     partitions = topics[settings.input_topic].partitions
-    targets = Topics(settings.output_topic, settings.dead_letter_topic, dead_letter_bytes, partitions)
+    targets = Topics(settings.output_topic, settings.dead_letter_topic, limits[settings.dead_letter_topic], partitions)
     working_set = WorkingSet(domain.layout, capacity, settings.history_cache_mb << 20, settings.log_is_complete)
     max_age = settings.profile_max_age_hours
     join = Join(
@@ -151,9 +162,9 @@ def _build(
     )
     source = Input(settings, ownership, on_error=lambda code: metrics.kafka_errors_total[code].inc())
     output: Output = (
-        TransactionalOutput(settings)
+        TransactionalOutput(settings, batch_bytes)
         if settings.delivery == "exactly_once"
-        else AtLeastOnceOutput(settings, source.commit)
+        else AtLeastOnceOutput(settings, source.commit, batch_bytes)
     )
     decoder = Decoder(domain.event, settings.max_event_bytes, settings.max_future_ms)
     scoring = Scoring(domain, decoder, join, model, working_set, targets, metrics)

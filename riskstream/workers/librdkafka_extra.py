@@ -6,6 +6,7 @@ from typing import Any
 _OWN_SETTING = "has a setting of its own: RISKSTREAM_{}"
 _OFFSETS = "offsets are committed with the scores, in their transaction; a second way would lose or double events"
 _ORDER = "scores of one user would come out of order or twice"
+_LIMIT = "derives from the topics' max.message.bytes, so that every dead letter can be published"
 _ROUTE = "the output partition is a function of the input's and is set for each record"
 
 REFUSED: dict[str, str] = {
@@ -29,6 +30,8 @@ REFUSED: dict[str, str] = {
     "sticky.partitioning.linger.ms": _ROUTE,
     "transactional.id": "derives from RISKSTREAM_GROUP and RISKSTREAM_SLOT; a shared one fences a healthy worker",
     "group.instance.id": "derives from nothing on purpose: a static member keeps its partitions while it is dead",
+    "message.max.bytes": _LIMIT,
+    "batch.size": _LIMIT,
     "bootstrap.servers": _OWN_SETTING.format("BOOTSTRAP_SERVERS"),
     "metadata.broker.list": _OWN_SETTING.format("BOOTSTRAP_SERVERS"),
     "group.id": _OWN_SETTING.format("GROUP"),

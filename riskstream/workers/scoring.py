@@ -9,8 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from hashlib import sha256
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 from msgspec import UNSET, UnsetType
@@ -21,7 +20,7 @@ from riskstream.models.features import vector_digest
 from riskstream.models.history import Aggregates, aggregate
 from riskstream.models.outputs import Answer
 from riskstream.models.policy import Policy
-from riskstream.schemas.dead_letter import Rejection, dead_letter_headers
+from riskstream.schemas.dead_letter import Headers, Letter, Rejection, dead_letter_headers, fitted
 from riskstream.schemas.decode import Decoded, Decoder
 from riskstream.schemas.partitioner import partitions_of
 from riskstream.schemas.score import DECISIONS, DEGRADED, RiskScore, encode_score
@@ -49,8 +48,7 @@ class Model:
 
 @dataclass(frozen=True)
 class Topics:
-    """Where records go; all have `partitions`. A dead letter above `dead_letter_bytes`, headers and key counted, leaves
-    without its value."""
+    """Where records go; all have `partitions`. A dead letter above `dead_letter_bytes` leaves without a part."""
 
     scores: str
     dead_letters: str
@@ -179,16 +177,16 @@ class Scoring:
             yield Outgoing(to, partition, keys[index], encode_score(value))
 
     def _dead_letters(self, batch: Batch, refused: Mapping[int, Rejection]) -> Iterator[Outgoing]:
+        limit = self.topics.dead_letter_bytes
         for index, rejection in refused.items():
             message = batch.messages[index]
             partition, value = batch.partitions[index], batch.records.values[index]
             origin = (batch.topic, partition, batch.offsets[index], batch.records.timestamps[index])
-            headers = [*(message.headers() or ()), *dead_letter_headers(rejection, "decode", *origin)]
-            size = sum(len(part or b"") for pair in ((batch.records.keys[index], value), *headers) for part in pair)
-            if value is not None and size > self.topics.dead_letter_bytes:
-                headers.append(("__connect.errors.value.sha256", sha256(value).hexdigest().encode()))
-                value = None
-            yield Outgoing(self.topics.dead_letters, partition, batch.records.keys[index], value, headers)
+            why = dead_letter_headers(rejection, "decode", *origin)
+            original = cast(Headers, message.headers() or [])
+            letter = fitted(Letter(batch.records.keys[index], value, original, why), limit)
+            headers = [*letter.original, *letter.added]
+            yield Outgoing(self.topics.dead_letters, partition, letter.key, letter.value, headers)
 
     @contextmanager
     def _stage(self, name: str) -> Iterator[None]:

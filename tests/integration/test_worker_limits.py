@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from hashlib import sha256
 from itertools import count
 from random import Random
 
@@ -126,13 +127,17 @@ def test_sigterm_writes_everything_behind_so_that_a_restart_reads_nothing_again(
     assert {line["partition"]: line["read_from"] for line in taken} == committed(pipeline)
 
 
+def limit_records(admin: AdminClient, topic: str, size: int) -> None:
+    limit = ConfigEntry("max.message.bytes", str(size), incremental_operation=AlterConfigOpType.SET)
+    config = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[limit])
+    admin.incremental_alter_configs([config])[config].result(20)
+
+
 @pytest.fixture
 def narrow(new_pipeline: NewPipeline, admin: AdminClient) -> Pipeline:
     """Dead letters of more than 100,000 bytes are refused by the broker."""
     pipeline = new_pipeline(partitions=1, KAFKA_GIVE_UP_MS="1000")
-    limit = ConfigEntry("max.message.bytes", "100000", incremental_operation=AlterConfigOpType.SET)
-    dead_letters = ConfigResource(ResourceType.TOPIC, pipeline.topics[2], incremental_configs=[limit])
-    admin.incremental_alter_configs([dead_letters])[dead_letters].result(20)
+    limit_records(admin, pipeline.topics[2], 100_000)
     return pipeline
 
 
@@ -145,7 +150,29 @@ def test_a_dead_letter_too_large_for_its_topic_leaves_without_its_value(narrow: 
     assert len(out.headers["__connect.errors.value.sha256"]) == 64
 
 
-def test_what_cannot_be_published_at_all_ends_the_worker_uncommitted(narrow: Pipeline) -> None:
-    narrow.feed([(0, b"k", b"{")], headers=[("trace", Random(1).randbytes(150_000))])
-    assert narrow.start().wait(30) == 75
-    assert committed(narrow)[0] < 0
+def test_a_record_above_the_topics_limit_by_its_headers_or_its_key_costs_one_dead_letter(narrow: Pipeline) -> None:
+    noise = Random(1)
+    narrow.feed([(0, b"k", b"{")], headers=[("trace", noise.randbytes(150_000))] * 2)
+    narrow.feed([(0, noise.randbytes(150_000), b"{")])
+    narrow.feed([(0, b"k", b"{")])
+    narrow.start()
+    by_headers, by_key, whole = sorted(narrow.outputs(), key=lambda out: out.of)
+    assert (by_headers.key, by_headers.value) == (b"k", None)
+    assert by_headers.headers["__connect.errors.headers.count"] == b"2"
+    assert "trace" not in by_headers.headers
+    assert by_key.key is None
+    assert by_key.headers["__connect.errors.key.sha256"] == sha256(narrow.fed[1].key or b"").hexdigest().encode()
+    assert (whole.key, whole.value) == (b"k", b"{")
+
+
+def test_dead_letters_that_the_topic_takes_one_by_one_do_not_sink_each_other(narrow: Pipeline) -> None:
+    noise = Random(2)
+    narrow.feed([(0, b"k", noise.randbytes(60_000)) for _ in range(5)])
+    narrow.start()
+    narrow.assert_conserved(narrow.outputs())
+
+
+def test_a_topic_that_could_not_take_every_score_is_refused(new_pipeline: NewPipeline, admin: AdminClient) -> None:
+    pipeline = new_pipeline(partitions=1)
+    limit_records(admin, pipeline.topics[1], 4_000)
+    assert "takes records of 4000 bytes, a worker needs 16384" in refusal(pipeline)

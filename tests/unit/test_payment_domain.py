@@ -6,11 +6,13 @@ from typing import Any
 import numpy as np
 import pytest
 import xxhash
+from msgspec import defstruct
 from msgspec.structs import replace
 
 from riskstream.models.domain import Domain, DomainError, load_domain
 from riskstream.models.offline import replay
 from riskstream.models.payment import DOMAIN
+from riskstream.schemas.fields import EpochMs
 from riskstream.schemas.payment import Payment, PaymentProfile
 
 THEN = int(datetime(2025, 6, 15, 13, 59, 59, tzinfo=UTC).timestamp() * 1000)  # a Sunday
@@ -159,3 +161,9 @@ def test_a_domain_whose_history_reads_words_it_has_not_is_refused() -> None:
     layout = type(DOMAIN.layout)("short", 1, ("offset", "event_time", "event_hash"))
     with pytest.raises(DomainError, match="word"):
         Domain(**{**vars(DOMAIN), "layout": layout})
+
+
+def test_a_domain_whose_ids_have_no_bound_is_refused() -> None:
+    event = defstruct("Loose", [("event_id", str), ("user_id", str), ("event_time", EpochMs)])
+    with pytest.raises(DomainError, match="event_id and user_id must be texts of at most 64"):
+        Domain(**{**vars(DOMAIN), "event": event})

@@ -7,6 +7,9 @@ from riskstream.workers.settings import Settings
 MESSAGE_MAX_BYTES = 17_000_000
 """A dead letter carries its original, so whatever could be consumed must be producible."""
 
+BATCH_BYTES = 1_000_000
+"""librdkafka's own bound of what travels as one batch."""
+
 
 def common_config(settings: Settings) -> dict[str, Any]:
     security = {
@@ -55,7 +58,8 @@ def consumer_config(settings: Settings) -> dict[str, Any]:
     }
 
 
-def producer_config(settings: Settings) -> dict[str, Any]:
+def producer_config(settings: Settings, batch_bytes: int = BATCH_BYTES) -> dict[str, Any]:
+    """`batch_bytes`: the largest batch of records that the topics take; the broker refuses a larger one as a whole."""
     return {
         **common_config(settings),
         "compression.type": "lz4",
@@ -66,15 +70,16 @@ def producer_config(settings: Settings) -> dict[str, Any]:
         "queue.buffering.max.messages": 1_000_000,
         "queue.buffering.max.kbytes": 1_000_000,
         **settings.kafka_producer_extra,
+        "batch.size": min(batch_bytes, BATCH_BYTES),
         "enable.idempotence": True,
         "delivery.report.only.error": True,
     }
 
 
-def transactional_config(settings: Settings, turn: str) -> dict[str, Any]:
+def transactional_config(settings: Settings, turn: str, batch_bytes: int = BATCH_BYTES) -> dict[str, Any]:
     """`turn` tells the producers of one worker apart. The id is stable, so that a restart fences what it left open."""
     return {
-        **producer_config(settings),
+        **producer_config(settings, batch_bytes),
         "transactional.id": f"{settings.group}-{settings.slot}-{turn}",
         "transaction.timeout.ms": settings.transaction_timeout_ms,
         "message.timeout.ms": settings.transaction_timeout_ms,

@@ -8,13 +8,13 @@ from typing import Any, NamedTuple, Protocol, cast
 from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 
 from riskstream.workers.errors import Aborted, Fenced, Halt, OutcomeUnclear, Unavailable
-from riskstream.workers.kafka.config import producer_config, transactional_config
+from riskstream.workers.kafka.config import BATCH_BYTES, producer_config, transactional_config
 from riskstream.workers.kafka.deadline import Deadline
 from riskstream.workers.settings import Settings
 
 DEADLINE_GRACE_S = 1.0
 
-Headers = list[tuple[str, bytes]]
+Headers = list[tuple[str, bytes | None]]
 
 
 class Outgoing(NamedTuple):
@@ -44,8 +44,10 @@ class TransactionalOutput:
     other producer does not have to wait. A batch is committed before the next is produced, so order is kept.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, batch_bytes: int = BATCH_BYTES) -> None:
+        """`batch_bytes` is what the topics take as one batch of records; a larger record travels alone."""
         self._settings = settings
+        self._batch_bytes = batch_bytes
         self._timeout_s = settings.transaction_timeout_ms / 1000
         self._producers: list[Producer] = []
         self._deadline = Deadline()
@@ -54,7 +56,9 @@ class TransactionalOutput:
         """Two new producers with the same ids. This fences the old ones' late requests and settles what happened."""
         for producer in self._producers:
             producer.purge()
-        self._producers = [Producer(transactional_config(self._settings, turn)) for turn in ("a", "b")]
+        self._producers = [
+            Producer(transactional_config(self._settings, turn, self._batch_bytes)) for turn in ("a", "b")
+        ]
         try:
             for producer in self._producers:
                 producer.init_transactions(self._timeout_s)
@@ -100,14 +104,17 @@ class TransactionalOutput:
 class AtLeastOnceOutput:
     """An idempotent producer; offsets are committed once every record was acknowledged. A crash may repeat scores."""
 
-    def __init__(self, settings: Settings, commit: Callable[[dict[int, int]], None]) -> None:
+    def __init__(
+        self, settings: Settings, commit: Callable[[dict[int, int]], None], batch_bytes: int = BATCH_BYTES
+    ) -> None:
         self._settings = settings
+        self._batch_bytes = batch_bytes
         self._timeout_s = settings.transaction_timeout_ms / 1000
         self._commit = commit
         self._failed: list[str] = []
 
     def open(self) -> None:
-        self._producer = Producer(producer_config(self._settings))
+        self._producer = Producer(producer_config(self._settings, self._batch_bytes))
         self._failed = []
 
     def publish(self, records: Iterable[Outgoing], offsets: dict[int, int], group: Any) -> None:

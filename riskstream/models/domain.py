@@ -33,6 +33,8 @@ class Domain:
 
     - `columns(events)`: an array per field, hashes and codes done; `event_time` and `event_hash`, both int64, among
       them.
+    - `columns_of(fields)`: the same from a sequence per event field (all of them, None where missing), for whole logs.
+      A domain without it is served through its events, more slowly.
     - `facts(columns, offsets)`: the events as facts, rows of the layout's words.
     - `profiles(profiles, event_time)`: an array per profile field; None, like a missing field, gives NaN or the code 0.
       How old a profile may be is `profile_max_age_ms`; who joins them enforces it before this.
@@ -47,6 +49,7 @@ class Domain:
     facts: Callable[[Columns, NDArray[np.int64]], NDArray[np.int64]]
     profiles: Callable[[Sequence[Any], NDArray[np.int64]], Mapping[str, NDArray[Any]]]
     profile_max_age_ms: int
+    columns_of: Callable[[Mapping[str, Sequence[Any]]], dict[str, NDArray[Any]]] | None = None
 
     def __post_init__(self) -> None:
         words = [self.features.spec.value, *(word for _, word in self.features.spec.distinct)]

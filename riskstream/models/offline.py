@@ -42,7 +42,9 @@ def replay(
 ) -> Vectors:
     """The vectors of a complete log, given in any order. `profiles` are those found at the time, None for none."""
     columns = domain.columns(events)
-    order, first = _by_user(events, partitions, offsets)
+    codes: dict[str, int] = {}
+    users = np.array([codes.setdefault(event.user_id, len(codes)) for event in events], np.int64)
+    order, first = by_user(users, partitions, offsets)
     facts = domain.facts(columns, offsets)[order]
     aggregates = aggregate(domain.features.spec, facts, first, np.arange(len(events)))
     values, original = np.empty_like(aggregates.values), np.empty_like(aggregates.original)
@@ -52,19 +54,20 @@ def replay(
     return Vectors(domain.features.assemble(columns, values, found), original)
 
 
-def _by_user(
-    events: Sequence[Any], partitions: NDArray[np.int32], offsets: NDArray[np.int64]
+def by_user(
+    users: NDArray[np.integer[Any]], partitions: NDArray[np.int32], offsets: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The order that puts each user's events of a partition together by offset, and for each row the user's first."""
-    codes: dict[str, int] = {}
-    users = np.array([codes.setdefault(event.user_id, len(codes)) for event in events], np.int64)
+    """The order that puts each user's events of a partition together by offset, and for each row the user's first.
+
+    Any number may stand for a user. Raises ValueError when a place, partition and offset, comes twice.
+    """
     order = np.lexsort((offsets, users, partitions))
     user, partition = users[order], partitions[order]
-    begins = np.ones(len(events), bool)
+    begins = np.ones(len(order), bool)
     begins[1:] = (user[1:] != user[:-1]) | (partition[1:] != partition[:-1])
     if (~begins[1:] & (np.diff(offsets[order]) == 0)).any():
         raise ValueError("a log holds one partition and offset twice")
-    first = np.maximum.accumulate(np.where(begins, np.arange(len(events)), 0))
+    first = np.maximum.accumulate(np.where(begins, np.arange(len(order)), 0))
     return order, first
 
 
@@ -89,14 +92,14 @@ def _table(event: type[msgspec.Struct], piece: Log) -> Any:
     import pyarrow as pa
 
     columns = {
-        field.name: pa.array([getattr(e, field.name) for e in piece.events], _arrow_type(field.type))
+        field.name: pa.array([getattr(e, field.name) for e in piece.events], arrow_type(field.type))
         for field in msgspec.structs.fields(event)
     }
     columns |= {"partition": pa.array(piece.partitions, pa.int32()), "offset": pa.array(piece.offsets, pa.int64())}
     return pa.table(columns | {name: pa.array(values) for name, values in piece.labels.items()})
 
 
-def _arrow_type(annotation: Any) -> Any:
+def arrow_type(annotation: Any) -> Any:
     """The column type of a scalar field: the same for every piece, even one whose values are all missing."""
     import pyarrow as pa
 

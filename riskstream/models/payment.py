@@ -3,7 +3,7 @@
 To add a feature, add a row to FEATURES (and a function, if it is more than a history column).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import product
 from operator import attrgetter
 from string import ascii_uppercase
@@ -50,7 +50,14 @@ _fields_of = attrgetter(*_FIELDS)
 def columns(events: Sequence[Payment]) -> dict[str, Column]:
     """An array per field. Ids become hashes, closed vocabularies codes; 0 is missing or unknown."""
     fields = zip(*map(_fields_of, events), strict=True) if events else ((),) * len(_FIELDS)
-    event, time, amount, merchant, mcc, country, channel, device, ip_country, entry_mode, present = fields
+    return columns_of(dict(zip(_FIELDS, fields, strict=True)))
+
+
+def columns_of(fields: Mapping[str, Sequence[Any]]) -> dict[str, Column]:
+    """The same from a sequence per field."""
+    event, time, amount, merchant, mcc, country, channel, device, ip_country, entry_mode, present = (
+        fields[name] for name in _FIELDS
+    )
     return {
         "event_time": np.array(time, np.int64),
         "event_hash": _hashes(event),
@@ -241,4 +248,5 @@ DOMAIN = Domain(
     facts=fact_rows(PAYMENT_FACT),
     profiles=profiles,
     profile_max_age_ms=2 * DAY,
+    columns_of=columns_of,
 )

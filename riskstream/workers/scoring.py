@@ -6,13 +6,13 @@ Records below the committed offset, read again to take state, leave only their f
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import repeat
 from typing import NamedTuple, cast
 
 import numpy as np
-from msgspec import UNSET, UnsetType
 from numpy.typing import NDArray
 
 from riskstream.models.domain import Domain
@@ -23,7 +23,7 @@ from riskstream.models.policy import Policy
 from riskstream.schemas.dead_letter import Headers, Letter, Rejection, dead_letter_headers, fitted
 from riskstream.schemas.decode import Decoded, Decoder
 from riskstream.schemas.partitioner import partitions_of
-from riskstream.schemas.score import DECISIONS, DEGRADED, RiskScore, encode_score
+from riskstream.schemas.score import DECISIONS, DEGRADED, Scores, Stamp, encode_scores
 from riskstream.workers.join import Join, Joined
 from riskstream.workers.kafka.input import Batch
 from riskstream.workers.kafka.output import Outgoing
@@ -139,42 +139,29 @@ class Scoring:
         aggregates.values[~gathered.known] = np.nan
         return aggregates, features.assemble(joined.columns, aggregates.values, joined.profile)
 
-    def _scores(self, batch: Batch, decoded: Decoded, joined: Joined, scored: Scored) -> Iterator[Outgoing]:
-        scored_at = int(self.clock() * 1000)
-        to, model, feature_set = self.topics.scores, self.model.label, self.domain.features.id
-        partitions, offsets, keys = batch.partitions, batch.offsets, batch.records.keys
-        columns = zip(
-            scored.rows.tolist(),
-            decoded.rows[scored.rows].tolist(),
-            scored.scores.tolist(),
-            scored.decisions.tolist(),
-            vector_digest(scored.vectors),
-            scored.repeated.tolist(),
-            joined.degraded[scored.rows].tolist(),
-            _named(self.model.classes, scored),
-            strict=True,
+    def _scores(self, batch: Batch, decoded: Decoded, joined: Joined, scored: Scored) -> Iterable[Outgoing]:
+        indexes = decoded.rows[scored.rows].tolist()
+        events = decoded.events if len(indexes) == len(decoded.events) else [decoded.events[row] for row in scored.rows]
+        partitions = [batch.partitions[index] for index in indexes]
+        stamp = Stamp(self.model.label, self.domain.features.id, batch.topic, int(self.clock() * 1000))
+        values = encode_scores(
+            stamp,
+            Scores(
+                [event.event_id for event in events],
+                [event.user_id for event in events],
+                scored.scores,
+                scored.decisions,
+                vector_digest(scored.vectors),
+                partitions,
+                [batch.offsets[index] for index in indexes],
+                joined.columns["event_time"][scored.rows].tolist(),
+                scored.repeated,
+                joined.degraded[scored.rows],
+                _named(self.model.classes, scored),
+            ),
         )
-        for row, index, score, decision, vector, repeated, degraded, probabilities in columns:
-            event = decoded.events[row]
-            partition = partitions[index]
-            value = RiskScore(
-                event_id=event.event_id,
-                user_id=event.user_id,
-                score=score,
-                decision=DECISIONS[decision],
-                model=model,
-                feature_set=feature_set,
-                vector=vector,
-                topic=batch.topic,
-                partition=partition,
-                offset=offsets[index],
-                event_time=event.event_time,
-                scored_at=scored_at,
-                duplicate=repeated,
-                degraded=DEGRADED_NAMES[degraded],
-                probabilities=probabilities,
-            )
-            yield Outgoing(to, partition, keys[index], encode_score(value))
+        keys = [batch.records.keys[index] for index in indexes]
+        return zip(repeat(self.topics.scores), partitions, keys, values, repeat(None))
 
     def _dead_letters(self, batch: Batch, refused: Mapping[int, Rejection]) -> Iterator[Outgoing]:
         limit = self.topics.dead_letter_bytes
@@ -186,7 +173,7 @@ class Scoring:
             original = cast(Headers, message.headers() or [])
             letter = fitted(Letter(batch.records.keys[index], value, original, why), limit)
             headers = [*letter.original, *letter.added]
-            yield Outgoing(self.topics.dead_letters, partition, letter.key, letter.value, headers)
+            yield self.topics.dead_letters, partition, letter.key, letter.value, headers
 
     @contextmanager
     def _stage(self, name: str) -> Iterator[None]:
@@ -214,9 +201,9 @@ class Scoring:
         metrics.event_age_seconds.observe(np.maximum(self.clock() - timestamps[timestamps >= 0] / 1000, 0.0))
 
 
-def _named(classes: tuple[str, ...], scored: Scored) -> Sequence[dict[str, float] | UnsetType]:
+def _named(classes: tuple[str, ...], scored: Scored) -> Sequence[dict[str, float]] | None:
     if scored.probabilities is None:
-        return [UNSET] * len(scored.rows)
+        return None
     return [dict(zip(classes, row, strict=True)) for row in scored.probabilities.tolist()]
 
 

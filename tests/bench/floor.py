@@ -98,7 +98,7 @@ def _score(flow: Flow, outcome: Outcome, trees: int) -> Callable[[], object]:
 
 def _encode(outcome: Outcome) -> Callable[[], object]:
     encode = msgspec.json.Encoder().encode
-    scores: list[RiskScore] = [decode_score(record.value or b"") for record in outcome.records]
+    scores: list[RiskScore] = [decode_score(value or b"") for *_, value, _ in outcome.records]
     return lambda: [encode(score) for score in scores]
 
 

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any, NamedTuple, Protocol, cast
+from typing import Any, Protocol, cast
 
 from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 
@@ -17,14 +17,9 @@ DEADLINE_GRACE_S = 1.0
 Headers = list[tuple[str, bytes | None]]
 
 
-class Outgoing(NamedTuple):
-    """One record to publish. The partition is the input record's, so the order of a user's events is kept."""
-
-    topic: str
-    partition: int
-    key: bytes | None
-    value: bytes | None
-    headers: Headers | None = None
+Outgoing = tuple[str, int, bytes | None, bytes | None, Headers | None]
+"""One record to publish: topic, partition, key, value, headers. The partition is the input record's, so the order of a
+user's events is kept. A plain tuple: making one costs a third of what a named one does."""
 
 
 class Output(Protocol):

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from riskstream.schemas import exact
 from riskstream.schemas.dead_letter import Rejection
-from riskstream.schemas.exact import CLEAR, NOT_ASCII
+from riskstream.schemas.exact import NOT_ASCII, SUSPECT
 from riskstream.schemas.explain import REFUSALS, explain
 from riskstream.schemas.payment import Payment
 
@@ -121,30 +121,51 @@ class Decoder:
 
     def __call__(self, records: Records) -> Decoded:
         """Every index of `records` ends up in exactly one of rows and rejections. Never raises, whatever the bytes."""
-        rules, parse = self._rules, self._rules.parse
-        values = [b"" if value is None or len(value) > rules.max_bytes else value for value in records.values]
-        rows: list[int] = []
-        events: list[Any] = []
+        rules = self._rules
+        events = self._proven(records)
+        doubtful = self._doubtful(records, events)
         rejections: dict[int, Rejection] = {}
-        columns = zip(records.keys, values, records.timestamps, self._scan(values), strict=True)
-        for row, (key, value, timestamp, flag) in enumerate(columns):
+        for row in doubtful:
+            outcome = rules.judge(records.keys[row], records.values[row], records.timestamps[row])
+            if isinstance(outcome, Rejection):
+                rejections[row], events[row] = outcome, None
+            else:
+                events[row] = outcome
+        if not rejections:
+            return Decoded(np.arange(len(events)), events, rejections)
+        rows = [row for row, event in enumerate(events) if event is not None]
+        return Decoded(np.array(rows, np.int64), [events[row] for row in rows], rejections)
+
+    def _proven(self, records: Records) -> list[Any]:
+        """The events that a parse and the scan found good; None for the others."""
+        most = self._rules.max_bytes
+        values = [b"" if value is None or len(value) > most else value for value in records.values]
+        flags = self._scan(values)
+        if any(flags):
+            for row, flag in enumerate(flags):
+                if flag == SUSPECT or (flag == NOT_ASCII and exact.foreign(values[row])):
+                    values[row] = b""  # which does not parse
+        events: list[Any] = []
+        rest = map(self._rules.parse, values)
+        while len(events) < len(values):
             try:
-                event = parse(value) if flag == CLEAR or (flag == NOT_ASCII and value.decode()) else None
-            except REFUSALS:
-                event = None
-            if (
-                event is None
-                or event.user_id.encode() != key
-                or event.event_time - timestamp > rules.max_future_ms
-                or timestamp - event.event_time > rules.max_age_ms
-            ):
-                event = rules.judge(key, records.values[row], timestamp)
-                if isinstance(event, Rejection):
-                    rejections[row] = event
-                    continue
-            rows.append(row)
-            events.append(event)
-        return Decoded(np.array(rows, np.int64), events, rejections)
+                events += rest
+            except REFUSALS:  # what came before it is in the list; the rest goes on after it
+                events.append(None)
+        return events
+
+    def _doubtful(self, records: Records, events: list[Any]) -> list[int]:
+        """Rows without an event, in another's name, or out of their time."""
+        users = [b"" if event is None else event.user_id.encode() for event in events]
+        if users == records.keys:
+            wrong = set[int]()
+        else:
+            wrong = {row for row, (user, key) in enumerate(zip(users, records.keys, strict=True)) if user != key}
+        wrong.update(row for row, user in enumerate(users) if not user)
+        times = [0 if event is None else event.event_time for event in events]
+        ages = np.array(records.timestamps, np.int64) - np.array(times, np.int64)
+        late = (ages < -self._rules.max_future_ms) | (ages > self._rules.max_age_ms)
+        return sorted(wrong.union(np.flatnonzero(late).tolist()))
 
 
 @cache

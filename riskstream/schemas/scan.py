@@ -1,5 +1,8 @@
 """One compiled pass over the bytes of a batch that proves records harmless, at about a nanosecond per byte.
 
+Most records are flat objects of plain ASCII: then quotes come in pairs, and the byte before a pair tells a key from a
+text. Such a record is scanned pair by pair, in half the time; any other byte by byte.
+
 It looks for what a JSON parser lets pass: a key named twice, text outside its field's characters, bytes that may not
 be UTF-8, deep nesting. It may suspect a good record (two keys with one hash) and never clears a bad one; what it
 suspects is judged exactly elsewhere. A module of its own: numba takes a while to import, and producers do not need it.
@@ -12,11 +15,13 @@ from numba import njit
 
 from riskstream.schemas.exact import CLEAR, MAX_DEPTH, NOT_ASCII, SUSPECT, TextRule
 
-_QUOTE, _BACKSLASH, _COMMA = ord('"'), ord("\\"), ord(",")
+_QUOTE, _BACKSLASH, _COMMA, _COLON, _BLANK = ord('"'), ord("\\"), ord(","), ord(":"), ord(" ")
+_OBJECT, _ARRAY = ord("{"), ord("[")
 _LEVELS = np.zeros(256, np.int8)  # how much deeper it is after this byte
 _LEVELS[list(b"{[")], _LEVELS[list(b"}]")] = 1, -1
 _MAX_KEYS = 64
 _MAX_CLASSES = 8  # the bits of a byte
+_MAX_FLAT = 4096  # bytes of a record that is scanned pair by pair
 
 # Indexes are unsigned, which spares the compiled code a test for negative ones at every byte.
 _ONE, _PLACES = np.uint64(1), np.uint64(64)
@@ -56,12 +61,81 @@ def _hash(key: bytes) -> int:
 
 @njit(cache=True, nogil=True)
 def _scan(data, ends, plan, flags):  # type: ignore[no-untyped-def]
-    seen = np.empty(_MAX_KEYS, np.uint64)
+    seen, quotes = np.empty(_MAX_KEYS, np.uint64), np.empty(_MAX_FLAT, np.uint64)
     place = np.uint64(0)
     for row in range(len(ends)):
         end = np.uint64(ends[row])
-        flags[row] = _record(data, place, end, plan, seen)
+        if not _is_clear(data, place, end, plan, seen, quotes):
+            flags[row] = _record(data, place, end, plan, seen)
         place = end
+
+
+@njit(cache=True, nogil=True)
+def _is_clear(data, begin, end, plan, seen, quotes):  # type: ignore[no-untyped-def]
+    """Whether it is a flat object of plain ASCII, and clear. False says nothing."""
+    table, keys, masks = plan
+    if not _is_flat(data, begin, end):
+        return False
+    places = _quotes(data, begin, end, quotes)
+    if places & _ONE or places > np.uint64(2 * _MAX_KEYS):
+        return False
+    count, mask = 0, np.uint8(0)
+    for at in range(np.uint64(0), places, _ONE + _ONE):
+        first, last = quotes[at] + _ONE, quotes[at + _ONE]
+        before = first - _ONE - _ONE
+        while data[before] <= _BLANK:
+            before -= _ONE
+        if data[before] == _COLON:
+            if mask and _common(data, first, last, table) & mask != mask:
+                return False
+        else:
+            key = _hashed(data, first, last)
+            if _contains(seen, count, key):
+                return False
+            seen[np.uint64(count)] = key
+            count += 1
+            mask = _mask(key, keys, masks)
+    return True
+
+
+@njit(cache=True, nogil=True)
+def _is_flat(data, begin, end):  # type: ignore[no-untyped-def]
+    """Begins as an object; nothing is nested, escaped or beyond ASCII. Without a branch, so many bytes at a time."""
+    if begin == end or end - begin > np.uint64(_MAX_FLAT) or data[begin] != _OBJECT:
+        return False
+    found = np.uint8(0)
+    for place in range(begin + _ONE, end):
+        code = data[place]
+        found |= np.uint8(code >= 128) | np.uint8(code == _BACKSLASH)
+        found |= np.uint8(code == _OBJECT) | np.uint8(code == _ARRAY)
+    return found == 0
+
+
+@njit(cache=True, nogil=True)
+def _quotes(data, begin, end, places):  # type: ignore[no-untyped-def]
+    """How many quotes there are; where goes into `places`."""
+    count = np.uint64(0)
+    for place in range(begin, end):
+        places[count] = place
+        count += np.uint64(data[place] == _QUOTE)
+    return count
+
+
+@njit(cache=True, nogil=True)
+def _common(data, first, last, table):  # type: ignore[no-untyped-def]
+    """The character classes that all bytes of a text share."""
+    common = np.uint8(255)
+    for place in range(first, last):
+        common &= table[data[place]]
+    return common
+
+
+@njit(cache=True, nogil=True)
+def _hashed(data, first, last):  # type: ignore[no-untyped-def]
+    key = np.uint64(0)
+    for place in range(first, last):
+        key += np.uint64(data[place]) * _WEIGHTS[(place - first) % _PLACES]
+    return key + (last - first)
 
 
 @njit(cache=True, nogil=True)

@@ -154,7 +154,7 @@ class HistorySettings(BaseModel):
     )
     history_namespace: Name = Field(
         default_factory=lambda values: values.get("group", "riskstream-scoring"),
-        description="prefix of the keys in Redis; workers that share it share histories",
+        description="prefix of the keys in Redis; it belongs to one group, whose workers share the histories",
         json_schema_extra={"default_text": "the group"},
     )
     history_cache_mb: int = Field(

@@ -13,7 +13,9 @@ from riskstream.workers.errors import Halt, Unavailable
 from riskstream.workers.history_store import APPEND, GONE, REPLACE, HistoryStore, Read, Write
 from tests.support.stores import quick_store
 
-RECORD = Namespace(topic="t", topic_id="id-1", partitions=3, layout="payment", layout_version=1, capacity=512)
+RECORD = Namespace(
+    group="g", topic="t", topic_id="id-1", partitions=3, layout="payment", layout_version=1, capacity=512
+)
 
 
 @pytest.fixture
@@ -112,6 +114,35 @@ def test_keys_written_for_something_else_are_refused(
     store.check(namespace, RECORD)
     with pytest.raises(Halt, match=f"{field} is {value!r} here and .* there.*RISKSTREAM_HISTORY_NAMESPACE"):
         store.check(namespace, msgspec.structs.replace(RECORD, **{field: value}))
+
+
+def test_of_two_groups_in_one_namespace_the_second_is_refused(
+    store: HistoryStore, unique_name: Callable[[str], str]
+) -> None:
+    namespace = unique_name("ns")
+    store.check(namespace, RECORD)
+    with pytest.raises(Halt, match=r"belongs to group 'g', this worker is of group 'other'.*RISKSTREAM_GROUP=g"):
+        store.check(namespace, msgspec.structs.replace(RECORD, group="other"))
+
+
+def test_a_namespace_of_no_group_yet_is_taken(store: HistoryStore, unique_name: Callable[[str], str]) -> None:
+    namespace = unique_name("ns")
+    old = {name: value for name, value in msgspec.structs.asdict(RECORD).items() if name != "group"}
+    store.client.set(namespace_key(namespace, "t"), msgspec.json.encode(old))
+    store.check(namespace, RECORD)
+    with pytest.raises(Halt, match="belongs to group 'g'"):
+        store.check(namespace, msgspec.structs.replace(RECORD, group="other"))
+
+
+def test_a_redis_that_lost_everything_is_checked_before_its_marks_are_read(private_redis: RedisServer) -> None:
+    ours, theirs = quick_store(private_redis.url), quick_store(private_redis.url)
+    ours.check("ns", RECORD)
+    ours.client.flushall()
+    theirs.check("ns", msgspec.structs.replace(RECORD, group="other"))
+    with pytest.raises(Halt, match="belongs to group 'other'"):
+        ours.applied([Keys.of("ns", "t", 0)])
+    for store in (ours, theirs):
+        store.close()
 
 
 def test_a_damaged_namespace_record_is_refused(store: HistoryStore, unique_name: Callable[[str], str]) -> None:

@@ -30,6 +30,14 @@ def store(stack: LocalStack) -> Iterator[HistoryStore]:
     store.close()
 
 
+@pytest.fixture
+def private_store(private_redis: RedisServer) -> Iterator[HistoryStore]:
+    """A quick one, on the Redis of this test alone."""
+    store = quick_store(private_redis.url)
+    yield store
+    store.close()
+
+
 def write(keys: Keys, expected: bytes, applied: bytes, mode: bytes = REPLACE, **values: bytes) -> Write:
     modes = bytearray(mode * len(values))
     return Write(keys, expected, applied, modes, list(values), list(values.values()))
@@ -87,19 +95,17 @@ def test_profiles_come_in_the_order_asked(store: HistoryStore, unique_name: Call
     assert store.exchange([], [], ["nobody", user]).profiles == [None, b"{}"]
 
 
-def test_a_lost_script_is_loaded_anew(private_redis: RedisServer, keys: Keys) -> None:
-    store = quick_store(private_redis.url)
-    mark_after(store, write(keys, b"", b"1", u=b"ab"))
-    store.client.script_flush()
-    assert mark_after(store, write(keys, b"1", b"2", APPEND, u=b"cd")) == b"2"
-    assert stored(store, keys) == b"abcd"
+def test_a_lost_script_is_loaded_anew(private_store: HistoryStore, keys: Keys) -> None:
+    mark_after(private_store, write(keys, b"", b"1", u=b"ab"))
+    private_store.client.script_flush()
+    assert mark_after(private_store, write(keys, b"1", b"2", APPEND, u=b"cd")) == b"2"
+    assert stored(private_store, keys) == b"abcd"
 
 
-def test_a_redis_that_may_evict_is_refused(private_redis: RedisServer) -> None:
-    store = quick_store(private_redis.url)
-    store.client.config_set("maxmemory-policy", "allkeys-lru")
+def test_a_redis_that_may_evict_is_refused(private_store: HistoryStore) -> None:
+    private_store.client.config_set("maxmemory-policy", "allkeys-lru")
     with pytest.raises(Halt, match=r"its maxmemory-policy is allkeys-lru.*config set maxmemory-policy noeviction"):
-        store.check("ns", RECORD)
+        private_store.check("ns", RECORD)
 
 
 @pytest.mark.parametrize(
@@ -153,30 +159,30 @@ def test_a_damaged_namespace_record_is_refused(store: HistoryStore, unique_name:
 
 
 def test_a_silent_redis_is_given_up_in_time_then_not_waited_for_and_works_when_it_is_back(
-    private_redis: RedisServer, keys: Keys
+    private_store: HistoryStore, private_redis: RedisServer, keys: Keys
 ) -> None:
     errors: list[str] = []
-    store = quick_store(private_redis.url)
-    store.on_error = errors.append
+    private_store.on_error = errors.append
     lost = write(keys, b"", b"1", u=b"ab")
     private_redis.pause()
-    assert 0.2 < seconds_until_unavailable(store, lost) < 0.6
-    assert seconds_until_unavailable(store, lost) < 0.05
+    assert 0.2 < seconds_until_unavailable(private_store, lost) < 0.6
+    assert seconds_until_unavailable(private_store, lost) < 0.05
     private_redis.resume()
     time.sleep(0.15)
-    assert mark_after(store, lost) == b"1"
-    assert stored(store, keys) == b"ab"
+    assert mark_after(private_store, lost) == b"1"
+    assert stored(private_store, keys) == b"ab"
     assert set(errors) == {"exchange"}
 
 
-def test_a_redis_that_was_restarted_takes_writes_at_the_first_probe(private_redis: RedisServer, keys: Keys) -> None:
-    store = quick_store(private_redis.url)
-    mark_after(store, write(keys, b"", b"1", u=b"ab"))
+def test_a_redis_that_was_restarted_takes_writes_at_the_first_probe(
+    private_store: HistoryStore, private_redis: RedisServer, keys: Keys
+) -> None:
+    mark_after(private_store, write(keys, b"", b"1", u=b"ab"))
     private_redis.stop()
-    seconds_until_unavailable(store, write(keys, b"1", b"2", u=b"cd"))
+    seconds_until_unavailable(private_store, write(keys, b"1", b"2", u=b"cd"))
     private_redis.start()
     time.sleep(0.15)
-    assert mark_after(store, write(keys, b"1", b"2", u=b"cd")) == b"", "the mark is gone with the data"
+    assert mark_after(private_store, write(keys, b"1", b"2", u=b"cd")) == b"", "the mark is gone with the data"
 
 
 def test_a_client_never_retries_by_itself(private_redis: RedisServer) -> None:

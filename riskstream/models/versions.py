@@ -57,6 +57,7 @@ def _differences(old: Manifest, new: Manifest) -> tuple[tuple[Part, str, bool], 
     return (
         ("major", "the feature set", old.feature_set != new.feature_set),
         ("major", "the kind of output", old.output.kind != new.output.kind),
+        ("major", "the task", old.output.task != new.output.task),
         ("major", "the classes", old.output.classes != new.output.classes),
         ("minor", MODEL, old.files[MODEL] != new.files[MODEL]),
         ("minor", "the training data", old.training.fingerprint != new.training.fingerprint),

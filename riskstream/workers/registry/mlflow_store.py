@@ -6,6 +6,7 @@ RegistryError, or Unavailable where trying again later may help.
 
 import logging
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -57,10 +58,10 @@ def connect(place: Place) -> "MlflowStore":
         os.environ.update({f"MLFLOW_TRACKING_{name}": value for name, value in held.items() if value})
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.CRITICAL)  # what it has to say of errors, we say
-    from mlflow import MlflowClient
-
-    logging.getLogger("mlflow").setLevel(logging.CRITICAL)  # importing it has set another
     with translated(str(place)):
+        from mlflow import MlflowClient
+
+        logging.getLogger("mlflow").setLevel(logging.CRITICAL)  # importing it has set another
         return MlflowStore(MlflowClient(uri, uri), artifacts, str(place))
 
 
@@ -178,24 +179,26 @@ class MlflowStore:
                 self._client.delete_registered_model_alias(model.name, LIVE_ALIAS)
 
     def download(self, registered: Registered, into: Path, file: str = "") -> Path:
-        """The bundle's files, or one of them, as they were registered, unchecked; the bundle's path within `into`."""
+        """The bundle's files, or one of them, as they were registered, unchecked; the directory within `into`."""
         with translated(self._place):
-            self._client.download_artifacts(
-                registered.stored.run_id, f"{BUNDLE_ARTIFACT}/{file}".rstrip("/"), str(into)
-            )
-        return into / BUNDLE_ARTIFACT
+            wanted = f"{BUNDLE_ARTIFACT}/{file}" if file else BUNDLE_ARTIFACT
+            got = Path(self._client.download_artifacts(registered.stored.run_id, wanted, str(into)))
+        return got.parent if file else got
 
 
 @contextmanager
 def translated(place: str) -> Iterator[None]:
-    """Raises Unavailable or RegistryError for what MLflow and its transport raise."""
-    from mlflow.exceptions import MlflowException
-    from requests import RequestException  # some calls of artefacts let it through
+    """Raises Unavailable or RegistryError for what MLflow and its transport raise.
 
-    try:
-        yield
-    except (MlflowException, RequestException, OSError) as error:
-        raise _translation(place, error) from error
+    Warnings in here are of MLflow's use of other libraries: nobody who reads them could do anything about it.
+    """
+    with warnings.catch_warnings(action="ignore"):
+        from mlflow.exceptions import MlflowException
+
+        try:
+            yield
+        except (MlflowException, OSError) as error:  # calls of artefacts let requests' errors through, OSErrors all
+            raise _translation(place, error) from error
 
 
 def _translation(place: str, error: "MlflowException | OSError") -> Exception:

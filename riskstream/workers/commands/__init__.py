@@ -1,0 +1,1 @@
+"""The commands by area; `cli` mounts them. Each imports what it needs when it runs."""

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from riskstream.workers.commands.model import model
+from riskstream.workers.commands import offline
 from riskstream.workers.exits import EXIT_CODES, INTERRUPTED, explain
 
 EPILOG = "\n\n".join(
@@ -53,15 +53,14 @@ topics = typer.Typer(no_args_is_help=True, help="The Kafka topics that a worker 
 bundle = typer.Typer(no_args_is_help=True, help="Model bundles.")
 app.add_typer(topics, name="topics", rich_help_panel=RUN)
 app.add_typer(bundle, name="bundle", rich_help_panel=MODEL)
-app.add_typer(model, name="model", rich_help_panel=MODEL)
+app.command(rich_help_panel=MODEL)(offline.dataset)
 
 
 @app.command(rich_help_panel=RUN)
 def worker() -> int:
     """Run one scoring worker until SIGTERM or Ctrl-C.
 
-    Needs RISKSTREAM_BUNDLE, a bundle's directory or NAME@VERSION in the registry. Start as many as you like, each with
-    its own RISKSTREAM_SLOT.
+    Needs RISKSTREAM_BUNDLE, a directory with a model. Start as many as you like, each with its own RISKSTREAM_SLOT.
     """
     import structlog
 
@@ -107,6 +106,9 @@ def topics_create(
 def simulate(
     to_topic: Annotated[bool, typer.Option("--to-topic", help="Send to the input topic; see also --rate.")] = False,
     parquet: Annotated[Path | None, typer.Option(help="Write to this Parquet file, with labels.")] = None,
+    profile_history: Annotated[
+        Path | None, typer.Option(help="Write the customers' profiles of every day to this Parquet file.")
+    ] = None,
     to_redis: Annotated[bool, typer.Option("--profiles", help="Write the customers' profiles to Redis.")] = False,
     events: Annotated[int, typer.Option(min=1, help="Events in all.")] = 20_000,
     users: Annotated[int, typer.Option(min=1, help="Customers.")] = 1_000,
@@ -122,14 +124,17 @@ def simulate(
     from riskstream.workers import simulate_targets as targets
     from riskstream.workers.settings import load_settings
 
-    if not (to_topic or parquet or to_redis):
-        raise typer.BadParameter("say where to: --to-topic, --parquet or --profiles")
+    if not (to_topic or parquet or profile_history or to_redis):
+        raise typer.BadParameter("say where to: --to-topic, --parquet, --profile-history or --profiles")
     held = load_settings()
-    log = run(SimulationConfig(seed=seed, users=users, events=events, days=days, fraud_share=fraud_share))
+    config = SimulationConfig(seed=seed, users=users, events=events, days=days, fraud_share=fraud_share)
+    log = run(config)
     if to_redis:
         targets.profiles_to_redis(held, log)
     if parquet:
-        targets.write_parquet(parquet, log)
+        targets.write_parquet(parquet, log, config)
+    if profile_history:
+        targets.write_profiles(profile_history, log, days)
     return targets.send(held, log, malformed_share, seed, rate) if to_topic else 0
 
 

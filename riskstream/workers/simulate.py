@@ -16,8 +16,10 @@ import numpy as np
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
 from riskstream.models.offline import Log, write_log
-from riskstream.models.simulation import SimulatedLog
+from riskstream.models.simulation import SimulatedLog, SimulationConfig
+from riskstream.models.simulation.labels import known_at
 from riskstream.models.simulation.malformed import malformed_records
+from riskstream.models.simulation.profiles import daily
 from riskstream.schemas.history import profile_key
 from riskstream.schemas.payment import Payment
 
@@ -124,14 +126,26 @@ def _produce(producer: Producer, topic: str, record: Message, on_delivery: Calla
             producer.poll(QUEUE_FULL_WAIT_S)
 
 
-def to_parquet(path: Path, log: SimulatedLog) -> None:
-    """The log as one partition with offsets in its order, with the columns `label` and `fraud_kind`."""
+def to_parquet(path: Path, log: SimulatedLog, config: SimulationConfig) -> None:
+    """The log as one partition with offsets in its order, with the columns `label`, `known_at` and `fraud_kind`."""
     offsets = np.arange(len(log.events), dtype=np.int64)
-    labels = {"label": log.labels, "fraud_kind": np.array(log.fraud_kinds, dtype=object)}
+    times = np.array([time or None for time in known_at(config, log).tolist()], dtype=object)
+    labels = {"label": log.labels, "known_at": times, "fraud_kind": np.array(log.fraud_kinds, dtype=object)}
     try:
         write_log(path, Payment, [Log(log.events, np.zeros(len(offsets), np.int32), offsets, labels)])
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError('Parquet needs the extra "train": pip install "riskstream[train]"') from error
+
+
+def profiles_to_parquet(path: Path, log: SimulatedLog, days: int) -> int:
+    """Every profile as it was written each day, with its `user_id`; answers their number."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    written = [(user, profile) for user, profile in log.profiles.items() for profile in daily(profile, days)]
+    rows = [{"user_id": user} | msgspec.structs.asdict(profile) for user, profile in written]
+    pq.write_table(pa.Table.from_pylist(rows), path)
+    return len(rows)
 
 
 def encode_profiles(log: SimulatedLog) -> list[tuple[bytes, bytes]]:

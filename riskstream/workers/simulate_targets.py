@@ -4,12 +4,20 @@ from pathlib import Path
 
 import typer
 
-from riskstream.models.simulation import SimulatedLog
+from riskstream.models.simulation import SimulatedLog, SimulationConfig
 from riskstream.workers.errors import Unavailable
 from riskstream.workers.history_store import HistoryStore, connect
 from riskstream.workers.kafka.upstream import upstream_producer
 from riskstream.workers.settings import Settings
-from riskstream.workers.simulate import Pace, encode_profiles, messages, progress_bar, to_parquet, to_topic
+from riskstream.workers.simulate import (
+    Pace,
+    encode_profiles,
+    messages,
+    profiles_to_parquet,
+    progress_bar,
+    to_parquet,
+    to_topic,
+)
 
 
 def send(settings: Settings, log: SimulatedLog, malformed_share: float, seed: int, rate: float | None) -> int:
@@ -31,7 +39,12 @@ def profiles_to_redis(settings: Settings, log: SimulatedLog) -> None:
     typer.echo(f"{len(log.profiles)} profiles are in Redis")
 
 
-def write_parquet(path: Path, log: SimulatedLog) -> None:
-    """Write the log with its labels."""
-    to_parquet(path, log)
+def write_parquet(path: Path, log: SimulatedLog, config: SimulationConfig) -> None:
+    """Write the log with its labels and the times at which they became known."""
+    to_parquet(path, log, config)
     typer.echo(f"{len(log.events)} events are in {path}")
+
+
+def write_profiles(path: Path, log: SimulatedLog, days: int) -> None:
+    """Write the profiles as they were on each day."""
+    typer.echo(f"{profiles_to_parquet(path, log, days)} profiles are in {path}")

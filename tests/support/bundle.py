@@ -3,7 +3,6 @@
 from datetime import UTC, datetime
 from pathlib import Path
 
-import msgspec
 import numpy as np
 import onnx
 import onnxruntime
@@ -15,7 +14,7 @@ from riskstream.models.domain import Domain
 from riskstream.models.policy import Policy
 
 
-def write_random_bundle(path: Path, domain: Domain, trees: int = 50, **changed: object) -> Path:
+def write_random_bundle(path: Path, domain: Domain, trees: int = 50) -> Path:
     """A model of one-split trees that looks at every feature. Its smoke case pins the missing-everything row."""
     names = domain.features.names
     manifest = Manifest(
@@ -31,7 +30,6 @@ def write_random_bundle(path: Path, domain: Domain, trees: int = 50, **changed: 
         training=Training(fingerprint="00", events=1, parameters={}, libraries={}),
         metrics={},
     )
-    manifest = msgspec.structs.replace(manifest, **changed)
     histogram = Histogram(edges=(0.0,), counts=(1, 0))
     reference = Reference(rows=1, features=dict.fromkeys(names, histogram), score=histogram, decisions={"approve": 1})
     model = _model(len(names), trees)

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import msgspec
 import numpy as np
 from xxhash import xxh3_64_intdigest
 
@@ -15,10 +14,10 @@ from riskstream.models.domain import Domain
 from riskstream.models.payment import DOMAIN
 from riskstream.models.simulation import SimulatedLog, SimulationConfig, simulate
 from riskstream.models.simulation.labels import known_at
+from riskstream.models.simulation.profiles import daily
 from riskstream.schemas.payment import Payment, PaymentProfile
 
 SMALL = SimulationConfig(seed=3, users=150, events=6_000, days=60, fraud_share=0.05, repeat_share=0.01)
-DAY = 86_400_000
 
 
 def simulated_dataset(out: Path, config: SimulationConfig = SMALL, domain: Domain = DOMAIN) -> Dataset:
@@ -51,7 +50,7 @@ def snapshots(log: SimulatedLog, days: int = 70) -> Snapshots:
     """Each profile as it would have been written every day."""
     users, profiles = list[int](), list[PaymentProfile]()
     for user, profile in log.profiles.items():
-        for day in range(days):
-            users.append(xxh3_64_intdigest(user.encode()))
-            profiles.append(msgspec.structs.replace(profile, computed_at=profile.computed_at - day * DAY))
+        every_day = list(daily(profile, days))
+        users += [xxh3_64_intdigest(user.encode())] * len(every_day)
+        profiles += every_day
     return Snapshots.of(np.array(users, np.uint64), profiles)

@@ -40,7 +40,18 @@ def test_help_names_the_commands_examples_and_exit_codes() -> None:
 
 @pytest.mark.parametrize(
     "command",
-    ["worker", "topics create", "simulate", "train", "bundle show", "inspect", "settings", "validate", "contracts"],
+    [
+        "worker",
+        "topics create",
+        "simulate",
+        "dataset",
+        "train",
+        "bundle show",
+        "inspect",
+        "settings",
+        "validate",
+        "contracts",
+    ],
 )
 def test_every_command_explains_itself(command: str) -> None:
     result = run(*command.split(), "--help")

@@ -193,7 +193,7 @@ def test_profiles_are_encoded_as_workers_read_them() -> None:
 
 
 def test_a_parquet_log_reads_back(tmp_path: Path) -> None:
-    to_parquet(tmp_path / "log.parquet", LOG)
+    to_parquet(tmp_path / "log.parquet", LOG, SMALL)
     (piece,) = read_log(tmp_path / "log.parquet", Payment)
     assert piece.events == LOG.events
     assert piece.labels["label"].tolist() == LOG.labels.tolist()

@@ -14,7 +14,7 @@ import pyarrow as pa
 from riskstream.models.dataset import tables
 from riskstream.models.dataset.event_log import EventLog
 from riskstream.models.dataset.labels import DAY, Ints, LabelTable, SplitPlan, assign, known, plan_cuts
-from riskstream.models.dataset.manifest import SPLITS, Cuts, Dataset, DatasetError, Labels, write_manifest
+from riskstream.models.dataset.manifest import SPLITS, Cuts, Dataset, DatasetError, Labels, unused, write_manifest
 from riskstream.models.dataset.vectors import NO_SNAPSHOTS, Advance, Snapshots, vectors
 from riskstream.models.domain import Domain
 from riskstream.models.offline import Vectors
@@ -36,8 +36,7 @@ class Ingredients:
 
 def build(domain: Domain, given: Ingredients, plan: SplitPlan, out: Path, advance: Advance = lambda _: None) -> Dataset:
     """Write the data set `out`, which must not exist yet, whole or not at all. Raises DatasetError."""
-    if out.exists():
-        raise DatasetError(f"data set {out}: already exists, and a data set never changes; choose another directory")
+    unused(out)
     if not len(given.log):
         raise DatasetError(f"the source has no good event, {given.rejected.num_rows} rows were rejected")
     found = _vectors(domain, given, advance)

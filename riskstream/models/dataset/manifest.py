@@ -114,5 +114,11 @@ def read_manifest(path: Path) -> Dataset:
         raise DatasetError(f"data set {path}: {MANIFEST}: {error}; make it again with: riskstream dataset") from error
 
 
+def unused(path: Path) -> None:
+    """Raises DatasetError if there is something at `path`."""
+    if path.exists():
+        raise DatasetError(f"data set {path}: already exists, and a data set never changes; choose another directory")
+
+
 def write_manifest(path: Path, dataset: Dataset) -> None:
     (path / MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(dataset), indent=2))

@@ -1,5 +1,8 @@
 """The customers' profiles, as another system would have computed them: most are there, some are old or have gaps."""
 
+from collections.abc import Iterator
+
+import msgspec
 import numpy as np
 
 from riskstream.models.simulation.catalogue import CATEGORIES, PLACES, weights
@@ -16,6 +19,12 @@ TYPICAL_LOG = float(np.dot(weights([c.popularity for c in CATEGORIES]), np.log([
 
 def user_id(user: int) -> str:
     return f"user-{user:06d}"
+
+
+def daily(profile: PaymentProfile, days: int) -> Iterator[PaymentProfile]:
+    """A profile as it was written on each of the `days` before, and then."""
+    for day in range(days, -1, -1):
+        yield msgspec.structs.replace(profile, computed_at=profile.computed_at - day * DAY_MS)
 
 
 def make_profiles(world: World) -> dict[str, PaymentProfile]:

@@ -1,0 +1,58 @@
+"""`riskstream dataset`: from files of events and labels to what a model learns from."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Files = list[Path]
+
+
+def dataset(
+    events: Annotated[Files, typer.Option(help="Parquet, CSV or JSON lines, or a directory of them; may be repeated.")],
+    out: Annotated[Path, typer.Option(help="The data set's directory, which must not exist yet.")],
+    labels: Annotated[Files | None, typer.Option(help="Labels, if not beside the events; may be repeated.")] = None,
+    profiles: Annotated[
+        Files | None, typer.Option(help="Profiles of users as they were written over time; may be repeated.")
+    ] = None,
+    mapping: Annotated[Path | None, typer.Option(dir_okay=False, help="A TOML file that explains the columns.")] = None,
+    split_by: Annotated[str, typer.Option(help="time, or user: no user is in two parts.")] = "time",
+    train: Annotated[float, typer.Option(min=0, max=1, help="Share of the time (or users) to train on.")] = 0.6,
+    calibration: Annotated[
+        float, typer.Option(min=0, max=1, help="Share to calibrate on; the rest is the test.")
+    ] = 0.2,
+    warm_days: Annotated[
+        float | None, typer.Option(min=0, help="Days that only fill histories; unset: as long as these reach.")
+    ] = None,
+    maturity_days: Annotated[
+        float | None,
+        typer.Option(min=0, help="Age at which an event without a label is honest; unset: from the labels."),
+    ] = None,
+) -> int:
+    """Make a data set: for each event its features as of that moment, and its label as known at the split.
+
+    Columns that are not named as in the contract are explained by a mapping file:
+
+        [fields.amount]
+        column = "Amount"
+        unit = "major"
+
+    Rows that are no events are in rejected.parquet, with the reasons of dead letters. Then: riskstream check OUT
+    """
+    from rich.console import Console
+
+    from riskstream.models.dataset.labels import SplitPlan
+    from riskstream.models.domain import load_domain
+    from riskstream.schemas.decode import Rules
+    from riskstream.workers.dataset import Sources, make_dataset, summary
+    from riskstream.workers.settings import load_settings
+
+    if split_by not in ("time", "user"):
+        raise typer.BadParameter("split by time or by user", param_hint="--split-by")
+    held = load_settings()
+    domain = load_domain(held.domain)
+    plan = SplitPlan(split_by == "user", train, calibration, warm_days, maturity_days)
+    sources = Sources(events, labels or [], profiles or [], mapping)
+    made = make_dataset(domain, Rules(domain.event, held.max_event_bytes), sources, plan, out)
+    Console(highlight=False).print(summary(made, out))
+    return 0

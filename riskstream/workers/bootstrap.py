@@ -157,7 +157,6 @@ def _build(
         join.flush,
         partial(Keys.of, settings.history_namespace, settings.input_topic),
         partitions=partitions,
-        start=settings.start,
         degrade=degrade,
     )
     source = Input(settings, ownership, on_error=lambda code: metrics.kafka_errors_total[code].inc())

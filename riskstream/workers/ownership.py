@@ -6,7 +6,7 @@ are facts only; scoring starts at the committed offset.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import structlog
 
@@ -25,7 +25,7 @@ class Ownership:
     """Told by the input when partitions come and go; keeps the working set in step.
 
     `flush` writes partitions behind to the end; `keys` names a partition's keys; `partitions` is the number that the
-    namespace was made for; `start` is earliest or latest, for a group without committed offsets.
+    namespace was made for.
     """
 
     working_set: WorkingSet
@@ -34,10 +34,8 @@ class Ownership:
     flush: Callable[[Sequence[Partition]], None]
     keys: Callable[[int], Keys]
     partitions: int
-    start: str
     degrade: bool
     known: bool = False
-    latest: dict[int, int] = field(default_factory=dict)
 
     def assigned(self, spans: Mapping[int, Span]) -> dict[int, int]:
         self.metrics.rebalances_total["assigned"].inc()
@@ -97,8 +95,7 @@ class Ownership:
                 "Start with a new RISKSTREAM_HISTORY_NAMESPACE to rebuild the histories from the log."
             )
         if span.committed is None:
-            # The latest is chosen once: what arrives before the first commit is not to be passed over at the next look.
-            return span.log_start if self.start == "earliest" else self.latest.setdefault(number, span.log_end)
+            return span.log_start
         if not span.log_start <= span.committed <= span.log_end:
             raise Halt(
                 f"partition {number}: the group would go on at offset {span.committed}, yet the log holds "

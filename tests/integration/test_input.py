@@ -10,7 +10,9 @@ from confluent_kafka import Consumer, Message
 from riskstream.workers.errors import Unavailable
 from riskstream.workers.kafka.input import Batch, Input, Span
 from riskstream.workers.settings import Settings, load_settings
+from tests.support.payments import log_of, records_of
 from tests.support.pipeline import Pipeline
+from tests.support.seen import until_logged
 
 NewPipeline = Callable[..., Pipeline]
 RECORDS = 300
@@ -144,3 +146,22 @@ def test_what_fails_while_partitions_come_is_raised_and_no_record_is_passed_over
         take_all(source, owner)
     source.seek(owner.assigned(source.spans(source.owned())))
     take_all(source, owner)
+
+
+@pytest.fixture(params=["classic", "consumer"])
+def protocol(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+def test_a_group_that_starts_at_the_latest_chooses_once(new_pipeline: NewPipeline, protocol: str) -> None:
+    pipeline = new_pipeline(partitions=2, START="latest", GROUP_PROTOCOL=protocol)
+    records = records_of(log_of(), 2, malformed_share=0)
+    pipeline.feed(records[:20])
+    pipeline.start("a")
+    until_logged(pipeline, "state is taken", times=2, slot="a")
+    pipeline.fed.clear()
+    assert pipeline.stop("a") == 0
+    pipeline.feed(records[20:40])
+    pipeline.start("b")
+    pipeline.assert_conserved(pipeline.outputs(30))
+    assert pipeline.stop("b") == 0

@@ -32,10 +32,10 @@ def new_ownership(
     """Of a topic with two partitions."""
     keys, stores = partial(Keys.of, unique_name("ns"), "t"), []
 
-    def make(url: str = stack.redis_url, start: str = "earliest", degrade: bool = True) -> Ownership:
+    def make(url: str = stack.redis_url, degrade: bool = True) -> Ownership:
         stores.append(quick_store(url))
         working_set, metrics = WorkingSet(LAYOUT, 4, 1 << 20), Metrics(CollectorRegistry())
-        return Ownership(working_set, stores[-1], metrics, flushed.extend, keys, 2, start, degrade)
+        return Ownership(working_set, stores[-1], metrics, flushed.extend, keys, 2, degrade)
 
     yield make
     for store in stores:
@@ -59,20 +59,10 @@ def test_an_empty_redis_is_rebuilt_from_the_start_of_the_log(new_ownership: NewO
     assert score_from(ownership) == 60
 
 
-@pytest.mark.parametrize(("start", "expected"), [("earliest", 10), ("latest", 100)])
-def test_a_group_without_offsets_begins_where_it_is_told(
-    new_ownership: NewOwnership, start: str, expected: int
-) -> None:
-    ownership = new_ownership(start=start)
+def test_a_group_without_offsets_begins_at_the_start_of_the_log(new_ownership: NewOwnership) -> None:
+    ownership = new_ownership()
     assert ownership.assigned({0: Span(10, 100, None)}) == {0: 10}
-    assert score_from(ownership) == expected
-
-
-def test_what_arrives_before_the_first_commit_is_scored(new_ownership: NewOwnership) -> None:
-    ownership = new_ownership(start="latest")
-    ownership.assigned({0: Span(10, 100, None)})
-    ownership.take_state({0: Span(10, 120, None)}, "aborted")
-    assert score_from(ownership) == 100
+    assert score_from(ownership) == 10
 
 
 @pytest.mark.parametrize("committed", [9, 101])

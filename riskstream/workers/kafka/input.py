@@ -73,6 +73,7 @@ class Input:
         """`on_error` is told the name of each error that the client reports."""
         self._on_error = on_error
         self._topic = settings.input_topic
+        self._skips_past = settings.start == "latest"
         self._ownership = ownership
         self._rebalanced = False
         self._failure: Exception | None = None
@@ -117,11 +118,15 @@ class Input:
         )
 
     def spans(self, partitions: Iterable[int]) -> dict[int, Span]:
-        """Raises Unavailable."""
+        """Raises Unavailable.
+
+        A group without offsets that starts at the latest commits that choice here and now: else the next owner would
+        choose anew and pass over what came meanwhile.
+        """
         wanted = [TopicPartition(self._topic, number) for number in partitions]
         try:
             committed = self._consumer.committed(wanted, timeout=REQUEST_TIMEOUT_S)
-            return {
+            spans = {
                 part.partition: Span(
                     *self._consumer.get_watermark_offsets(part, timeout=REQUEST_TIMEOUT_S, cached=False),
                     None if part.offset == NO_OFFSET else part.offset,
@@ -130,6 +135,11 @@ class Input:
             }
         except KafkaException as error:
             raise Unavailable(f"the broker does not say how far the group has come: {error}") from error
+        new = {number: span.log_end for number, span in spans.items() if span.committed is None and self._skips_past}
+        if new:
+            self.commit(new)
+            log.info("the group starts at the latest offsets", offsets=new)
+        return {number: span._replace(committed=new.get(number, span.committed)) for number, span in spans.items()}
 
     def lags(self, positions: Mapping[int, int]) -> dict[int, int]:
         """Offsets between each position and the end of the log, as far as the last fetch told; asks nobody."""
@@ -153,7 +163,7 @@ class Input:
         self._consumer.pause([TopicPartition(self._topic, number) for number in partitions])
 
     def commit(self, offsets: dict[int, int]) -> None:
-        """For at-least-once: raises Unavailable when the broker did not take them."""
+        """Outside of a transaction: raises Unavailable when the broker did not take them."""
         wanted = [TopicPartition(self._topic, number, offset) for number, offset in offsets.items()]
         try:
             self._consumer.commit(offsets=wanted, asynchronous=False)

@@ -13,7 +13,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Literal, Protocol, TypeVar
@@ -184,21 +184,31 @@ def write_bundle(path: Path, bundle: Bundle) -> Bundle:
     """Writes the bundle whole or not at all and returns it with its files' hashes. Refuses a path that is in use."""
     if path.exists():
         raise BundleError(f"bundle {path}: already exists, and a bundle never changes; choose another directory")
-    content = {MODEL: bundle.model, REFERENCE: _json(bundle.reference), SMOKE: _json(bundle.smoke)}
-    hashes = {name: hashlib.sha256(content[name]).hexdigest() for name in HASHED}
-    manifest = msgspec.structs.replace(bundle.manifest, files=hashes)
+    bundle = sealed(bundle)
+    content = {**_content(bundle), MANIFEST: msgspec.json.format(_json(bundle.manifest), indent=2)}
     path.parent.mkdir(parents=True, exist_ok=True)
     # A sibling, because only within one file system is the rename atomic.
     draft = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
     try:
-        for name, data in {**content, MANIFEST: msgspec.json.format(_json(manifest), indent=2)}.items():
+        for name, data in content.items():
             _write(draft / name, data)
         draft.chmod(0o755)
         draft.rename(path)
     except BaseException:
         shutil.rmtree(draft, ignore_errors=True)
         raise
-    return Bundle(manifest, bundle.model, bundle.reference, bundle.smoke)
+    return bundle
+
+
+def sealed(bundle: Bundle) -> Bundle:
+    """The same with its files' hashes in the manifest, as it will be written."""
+    hashes = {name: hashlib.sha256(data).hexdigest() for name, data in _content(bundle).items()}
+    return replace(bundle, manifest=msgspec.structs.replace(bundle.manifest, files=hashes))
+
+
+def _content(bundle: Bundle) -> dict[str, bytes]:
+    """The bytes of the hashed files."""
+    return {MODEL: bundle.model, REFERENCE: _json(bundle.reference), SMOKE: _json(bundle.smoke)}
 
 
 def _read(path: Path, name: str) -> bytes:

@@ -54,6 +54,7 @@ class Namespace(msgspec.Struct, frozen=True, kw_only=True):
     layout: str
     layout_version: int
     capacity: int
+    group: str = ""
 
 
 @dataclass(frozen=True, slots=True)

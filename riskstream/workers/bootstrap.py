@@ -108,6 +108,7 @@ def _checked_topics(settings: Settings) -> dict[str, Topic]:
 
 def _check_namespace(settings: Settings, domain: Domain, store: HistoryStore, topic: Topic) -> None:
     record = Namespace(
+        group=settings.group,
         topic=topic.name,
         topic_id=topic.topic_id,
         partitions=topic.partitions,

@@ -7,6 +7,7 @@ import typer
 from typer.core import TyperGroup
 
 from riskstream.workers.commands import offline
+from riskstream.workers.commands.model import model
 from riskstream.workers.exits import EXIT_CODES, INTERRUPTED, explain
 
 EPILOG = "\n\n".join(
@@ -53,6 +54,7 @@ topics = typer.Typer(no_args_is_help=True, help="The Kafka topics that a worker 
 bundle = typer.Typer(no_args_is_help=True, help="Model bundles.")
 app.add_typer(topics, name="topics", rich_help_panel=RUN)
 app.add_typer(bundle, name="bundle", rich_help_panel=MODEL)
+app.add_typer(model, name="model", rich_help_panel=MODEL)
 app.command(rich_help_panel=MODEL)(offline.dataset)
 
 
@@ -60,7 +62,8 @@ app.command(rich_help_panel=MODEL)(offline.dataset)
 def worker() -> int:
     """Run one scoring worker until SIGTERM or Ctrl-C.
 
-    Needs RISKSTREAM_BUNDLE, a directory with a model. Start as many as you like, each with its own RISKSTREAM_SLOT.
+    Needs RISKSTREAM_BUNDLE, a bundle's directory or NAME@VERSION in the registry. Start as many as you like, each with
+    its own RISKSTREAM_SLOT.
     """
     import structlog
 

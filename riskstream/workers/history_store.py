@@ -87,14 +87,23 @@ class HistoryStore:
 
     _sha: str = ""
     _down_until: float | None = None
+    _checked_for: tuple[str, Namespace] | None = None
 
     def check(self, namespace: str, record: Namespace) -> None:
-        """Refuse a Redis that may forget, or one whose keys were written for something else.
+        """Refuse a Redis that may forget, or one whose keys were written for something else; now, and again whenever
+        marks are read: a Redis that was away at the start or lost everything may be another one when it is back.
 
         Raises Halt with what to do, Unavailable when Redis does not answer.
         """
+        self._checked_for = namespace, record
         self._persistently("check", self._check_policy)
         stored = self._persistently("check", lambda: self._claim(namespace_key(namespace, record.topic), record))
+        if stored.group != record.group:
+            raise Halt(
+                f"history namespace {namespace!r} belongs to group {stored.group!r}, this worker is of group "
+                f"{record.group!r}: each would undo what the other writes. Set RISKSTREAM_HISTORY_NAMESPACE to one of "
+                f"this group's own (its histories are built from the input log), or RISKSTREAM_GROUP={stored.group}."
+            )
         if stored != record:
             differing = [
                 f"{name} is {getattr(record, name)!r} here and {getattr(stored, name)!r} there"
@@ -107,9 +116,11 @@ class HistoryStore:
             )
 
     def applied(self, partitions: Sequence[Keys]) -> list[bytes | None]:
-        """The raw applied mark of each partition. Raises Unavailable."""
+        """The raw applied mark of each partition. Raises Unavailable, and Halt as `check` does."""
         if not partitions:
             return []
+        if self._checked_for:
+            self.check(*self._checked_for)
         return self._persistently("applied", lambda: self._mget([keys.applied for keys in partitions]))
 
     def exchange(self, writes: list[Write], reads: list[Read], profiles: list[str]) -> Reply:
@@ -194,9 +205,13 @@ class HistoryStore:
     def _claim(self, key: bytes, record: Namespace) -> Namespace:
         self.client.set(key, msgspec.json.encode(record), nx=True)
         try:
-            return msgspec.json.decode(self.client.get(key) or b"", type=Namespace)
+            stored = msgspec.json.decode(self.client.get(key) or b"", type=Namespace)
         except msgspec.DecodeError as error:
             raise Halt(f"the namespace record {key.decode()} is damaged: {error}. Choose another namespace.") from error
+        if not stored.group:  # written before a namespace belonged to a group
+            stored = msgspec.structs.replace(stored, group=record.group)
+            self.client.set(key, msgspec.json.encode(stored))
+        return stored
 
 
 def connect(url: str, timeout_ms: int) -> "redis.Redis":

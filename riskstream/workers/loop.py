@@ -6,7 +6,7 @@ up uncommitted after a bounded time; or a halt that tells an operator what to do
 
 import random
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -20,6 +20,7 @@ from riskstream.workers.kafka.input import Batch, Input
 from riskstream.workers.kafka.output import Output
 from riskstream.workers.metrics import Metrics
 from riskstream.workers.ownership import Ownership
+from riskstream.workers.recurrence import Recurrence, pause_s
 from riskstream.workers.rejection_limit import RejectionLimit
 from riskstream.workers.scoring import Outcome, Scoring
 from riskstream.workers.working_set import WorkingSet
@@ -27,6 +28,7 @@ from riskstream.workers.working_set import WorkingSet
 log = structlog.get_logger(__name__)
 
 FENCED_MOST, FENCED_WITHIN_S = 5, 60.0
+LOST_WITHIN_S = 30.0
 SHOW_EVERY_S = 1.0
 
 
@@ -67,10 +69,15 @@ class Loop:
 
     stopping: bool = False
     _halted: set[int] = field(default_factory=set)
-    _fenced_at: deque[float] = field(default_factory=lambda: deque(maxlen=FENCED_MOST))
+    _fenced: Recurrence = field(init=False)
+    _lost: Recurrence = field(init=False)
     _failing_since: float | None = None
     _shown_at: float = 0.0
     _doubt: Doubt | None = field(default_factory=lambda: Doubt("start", renew=True))
+
+    def __post_init__(self) -> None:
+        self._fenced = Recurrence(FENCED_WITHIN_S, self.clock)
+        self._lost = Recurrence(LOST_WITHIN_S, self.clock)
 
     def run(self) -> None:
         """Until `stopping` is set. Raises Halt, Unavailable after the bound; what is not committed comes again."""
@@ -82,7 +89,7 @@ class Loop:
                 self._round()
             except StateLost as lost:
                 self._doubt = Doubt(lost.cause, rebuild=tuple(lost.partitions) if lost.cause == "corrupt" else ())
-                log.warning("state is lost", cause=lost.cause, partitions=lost.partitions)
+                self._wait_for_state(lost)
             except Aborted as error:
                 self._doubt_batch("aborted", str(error))
                 self._back_off(Unavailable(str(error)))
@@ -172,10 +179,15 @@ class Loop:
         self.metrics.transactions_total[outcome].inc()
         log.warning("the batch comes again", outcome=outcome, error=error)
 
+    def _wait_for_state(self, lost: StateLost) -> None:
+        """Once is a matter of course. Who keeps losing it fights with somebody over the keys: not in a hot circle."""
+        times = self._lost.note()
+        pause = pause_s(times) * random.uniform(0.5, 1.0)
+        log.warning("state is lost", cause=lost.cause, partitions=lost.partitions, times=times, pause_s=round(pause, 1))
+        self.sleep(pause)
+
     def _note_fenced(self) -> None:
-        now = self.clock()
-        self._fenced_at.append(now)
-        if len(self._fenced_at) == FENCED_MOST and now - self._fenced_at[0] < FENCED_WITHIN_S:
+        if self._fenced.note() >= FENCED_MOST:
             raise Halt("another worker runs under the same RISKSTREAM_SLOT. Give each replica its own slot.")
 
     def _back_off(self, error: Unavailable) -> None:

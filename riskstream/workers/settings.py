@@ -127,7 +127,20 @@ class ModelSettings(BaseModel):
         pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$",
         description="Python module with the domain: event type, facts, features",
     )
-    bundle: Path | None = Field(None, description="directory of the model bundle; scoring needs one")
+    bundle: Path | None = Field(
+        None, description="the model bundle: its directory, or `name@version` in the registry; scoring needs one"
+    )
+    registry_uri: str = Field(
+        ".riskstream/registry",
+        min_length=1,
+        repr=False,
+        description="registry of models: a folder, or the `http(s)://` address of an MLflow tracking server",
+        json_schema_extra={"secret": True},
+    )
+    registry_token: SecretStr | None = Field(None, description="bearer token for the tracking server")
+    registry_cache: Path = Field(
+        Path(".riskstream/bundles"), description="bundles that workers got from a tracking server are kept here"
+    )
     tree_walk: bool = Field(
         True, description="walk the model's trees by our own code, if it gives ONNX Runtime's bits; else ONNX Runtime"
     )
@@ -154,7 +167,7 @@ class HistorySettings(BaseModel):
     )
     history_namespace: Name = Field(
         default_factory=lambda values: values.get("group", "riskstream-scoring"),
-        description="prefix of the keys in Redis; workers that share it share histories",
+        description="prefix of the keys in Redis; it belongs to one group, whose workers share the histories",
         json_schema_extra={"default_text": "the group"},
     )
     history_cache_mb: int = Field(
@@ -240,10 +253,10 @@ class Settings(
         return self.sasl_mechanism is not None and self.sasl_mechanism.startswith(("PLAIN", "SCRAM"))
 
     def required_bundle(self) -> Path:
-        """The bundle's directory; SettingsError when it was not set."""
+        """The bundle's directory or NAME@VERSION; SettingsError when it was not set."""
         if self.bundle is None:
             raise SettingsError(
-                [f"{PREFIX}BUNDLE: must be set, the directory of a model bundle. `riskstream train` makes one."]
+                [f"{PREFIX}BUNDLE: must be set, a bundle's directory or NAME@VERSION. `riskstream train` makes one."]
             )
         return self.bundle
 

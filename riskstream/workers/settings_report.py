@@ -42,8 +42,10 @@ def shown(field: FieldInfo, value: Any) -> str:
 
 
 def mask_url(url: str) -> str:
-    """The address without its password, wherever it stands: before the @ or in the query."""
-    scheme, _, rest = url.partition("://")
+    """The address without its password, wherever it stands: before the @ or in the query. A path is as it is."""
+    scheme, address, rest = url.partition("://")
+    if not address:
+        return url
     credentials, at, place = rest.rpartition("@")
     place, _, query = place.partition("?")
     user = credentials.partition(":")[0]

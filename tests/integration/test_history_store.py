@@ -13,7 +13,9 @@ from riskstream.workers.errors import Halt, Unavailable
 from riskstream.workers.history_store import APPEND, GONE, REPLACE, HistoryStore, Read, Write
 from tests.support.stores import quick_store
 
-RECORD = Namespace(topic="t", topic_id="id-1", partitions=3, layout="payment", layout_version=1, capacity=512)
+RECORD = Namespace(
+    group="g", topic="t", topic_id="id-1", partitions=3, layout="payment", layout_version=1, capacity=512
+)
 
 
 @pytest.fixture
@@ -24,6 +26,14 @@ def keys(unique_name: Callable[[str], str]) -> Keys:
 @pytest.fixture
 def store(stack: LocalStack) -> Iterator[HistoryStore]:
     store = quick_store(stack.redis_url, give_up_ms=2_000, timeout_ms=1_000)
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def private_store(private_redis: RedisServer) -> Iterator[HistoryStore]:
+    """A quick one, on the Redis of this test alone."""
+    store = quick_store(private_redis.url)
     yield store
     store.close()
 
@@ -85,19 +95,17 @@ def test_profiles_come_in_the_order_asked(store: HistoryStore, unique_name: Call
     assert store.exchange([], [], ["nobody", user]).profiles == [None, b"{}"]
 
 
-def test_a_lost_script_is_loaded_anew(private_redis: RedisServer, keys: Keys) -> None:
-    store = quick_store(private_redis.url)
-    mark_after(store, write(keys, b"", b"1", u=b"ab"))
-    store.client.script_flush()
-    assert mark_after(store, write(keys, b"1", b"2", APPEND, u=b"cd")) == b"2"
-    assert stored(store, keys) == b"abcd"
+def test_a_lost_script_is_loaded_anew(private_store: HistoryStore, keys: Keys) -> None:
+    mark_after(private_store, write(keys, b"", b"1", u=b"ab"))
+    private_store.client.script_flush()
+    assert mark_after(private_store, write(keys, b"1", b"2", APPEND, u=b"cd")) == b"2"
+    assert stored(private_store, keys) == b"abcd"
 
 
-def test_a_redis_that_may_evict_is_refused(private_redis: RedisServer) -> None:
-    store = quick_store(private_redis.url)
-    store.client.config_set("maxmemory-policy", "allkeys-lru")
+def test_a_redis_that_may_evict_is_refused(private_store: HistoryStore) -> None:
+    private_store.client.config_set("maxmemory-policy", "allkeys-lru")
     with pytest.raises(Halt, match=r"its maxmemory-policy is allkeys-lru.*config set maxmemory-policy noeviction"):
-        store.check("ns", RECORD)
+        private_store.check("ns", RECORD)
 
 
 @pytest.mark.parametrize(
@@ -114,6 +122,35 @@ def test_keys_written_for_something_else_are_refused(
         store.check(namespace, msgspec.structs.replace(RECORD, **{field: value}))
 
 
+def test_of_two_groups_in_one_namespace_the_second_is_refused(
+    store: HistoryStore, unique_name: Callable[[str], str]
+) -> None:
+    namespace = unique_name("ns")
+    store.check(namespace, RECORD)
+    with pytest.raises(Halt, match=r"belongs to group 'g', this worker is of group 'other'.*RISKSTREAM_GROUP=g"):
+        store.check(namespace, msgspec.structs.replace(RECORD, group="other"))
+
+
+def test_a_namespace_of_no_group_yet_is_taken(store: HistoryStore, unique_name: Callable[[str], str]) -> None:
+    namespace = unique_name("ns")
+    old = {name: value for name, value in msgspec.structs.asdict(RECORD).items() if name != "group"}
+    store.client.set(namespace_key(namespace, "t"), msgspec.json.encode(old))
+    store.check(namespace, RECORD)
+    with pytest.raises(Halt, match="belongs to group 'g'"):
+        store.check(namespace, msgspec.structs.replace(RECORD, group="other"))
+
+
+def test_a_redis_that_lost_everything_is_checked_before_its_marks_are_read(private_redis: RedisServer) -> None:
+    ours, theirs = quick_store(private_redis.url), quick_store(private_redis.url)
+    ours.check("ns", RECORD)
+    ours.client.flushall()
+    theirs.check("ns", msgspec.structs.replace(RECORD, group="other"))
+    with pytest.raises(Halt, match="belongs to group 'other'"):
+        ours.applied([Keys.of("ns", "t", 0)])
+    for store in (ours, theirs):
+        store.close()
+
+
 def test_a_damaged_namespace_record_is_refused(store: HistoryStore, unique_name: Callable[[str], str]) -> None:
     namespace = unique_name("ns")
     store.client.set(namespace_key(namespace, "t"), b"{")
@@ -122,30 +159,30 @@ def test_a_damaged_namespace_record_is_refused(store: HistoryStore, unique_name:
 
 
 def test_a_silent_redis_is_given_up_in_time_then_not_waited_for_and_works_when_it_is_back(
-    private_redis: RedisServer, keys: Keys
+    private_store: HistoryStore, private_redis: RedisServer, keys: Keys
 ) -> None:
     errors: list[str] = []
-    store = quick_store(private_redis.url)
-    store.on_error = errors.append
+    private_store.on_error = errors.append
     lost = write(keys, b"", b"1", u=b"ab")
     private_redis.pause()
-    assert 0.2 < seconds_until_unavailable(store, lost) < 0.6
-    assert seconds_until_unavailable(store, lost) < 0.05
+    assert 0.2 < seconds_until_unavailable(private_store, lost) < 0.6
+    assert seconds_until_unavailable(private_store, lost) < 0.05
     private_redis.resume()
     time.sleep(0.15)
-    assert mark_after(store, lost) == b"1"
-    assert stored(store, keys) == b"ab"
+    assert mark_after(private_store, lost) == b"1"
+    assert stored(private_store, keys) == b"ab"
     assert set(errors) == {"exchange"}
 
 
-def test_a_redis_that_was_restarted_takes_writes_at_the_first_probe(private_redis: RedisServer, keys: Keys) -> None:
-    store = quick_store(private_redis.url)
-    mark_after(store, write(keys, b"", b"1", u=b"ab"))
+def test_a_redis_that_was_restarted_takes_writes_at_the_first_probe(
+    private_store: HistoryStore, private_redis: RedisServer, keys: Keys
+) -> None:
+    mark_after(private_store, write(keys, b"", b"1", u=b"ab"))
     private_redis.stop()
-    seconds_until_unavailable(store, write(keys, b"1", b"2", u=b"cd"))
+    seconds_until_unavailable(private_store, write(keys, b"1", b"2", u=b"cd"))
     private_redis.start()
     time.sleep(0.15)
-    assert mark_after(store, write(keys, b"1", b"2", u=b"cd")) == b"", "the mark is gone with the data"
+    assert mark_after(private_store, write(keys, b"1", b"2", u=b"cd")) == b"", "the mark is gone with the data"
 
 
 def test_a_client_never_retries_by_itself(private_redis: RedisServer) -> None:

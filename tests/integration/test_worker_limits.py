@@ -16,8 +16,9 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
     NewPartitions,
     ResourceType,
 )
+from redis import Redis
 
-from riskstream.deploy.stack import LocalStack
+from riskstream.deploy.stack import LocalStack, RedisServer
 from tests.support.payments import log_of, records_of
 from tests.support.pipeline import Pipeline
 from tests.support.seen import applied, committed, logged, until_logged
@@ -98,6 +99,22 @@ def recreate(admin: AdminClient, pipeline: Pipeline) -> None:
         except KafkaException:
             time.sleep(0.1)  # it is still being deleted
     pytest.fail("the topics are not deleted")
+
+
+def test_a_redis_that_was_away_at_the_start_is_checked_when_it_first_answers(
+    new_pipeline: NewPipeline, private_redis: RedisServer
+) -> None:
+    with Redis.from_url(private_redis.url) as client:
+        client.config_set("maxmemory-policy", "allkeys-lru")
+    private_redis.pause()
+    pipeline = new_pipeline(private_redis.url, partitions=1, REDIS_TIMEOUT_MS="100", REDIS_GIVE_UP_MS="200")
+    pipeline.feed(records_of(log_of(), 1)[:10])
+    worker = pipeline.start()
+    assert all(b"history_unavailable" in (out.value or b"") for out in pipeline.outputs(most=10))
+    private_redis.resume()
+    pipeline.feed(records_of(log_of(), 1)[10:20])
+    assert worker.wait(30) == 1
+    assert "Redis may evict histories: its maxmemory-policy is allkeys-lru" in pipeline.log()
 
 
 def test_records_deleted_before_they_were_scored_halt_the_worker(new_pipeline: NewPipeline, admin: AdminClient) -> None:

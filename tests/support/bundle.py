@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import onnx
 import onnxruntime
@@ -14,7 +15,7 @@ from riskstream.models.domain import Domain
 from riskstream.models.policy import Policy
 
 
-def write_random_bundle(path: Path, domain: Domain, trees: int = 50) -> Path:
+def write_random_bundle(path: Path, domain: Domain, trees: int = 50, **changed: object) -> Path:
     """A model of one-split trees that looks at every feature. Its smoke case pins the missing-everything row."""
     names = domain.features.names
     manifest = Manifest(
@@ -30,6 +31,7 @@ def write_random_bundle(path: Path, domain: Domain, trees: int = 50) -> Path:
         training=Training(fingerprint="00", events=1, parameters={}, libraries={}),
         metrics={},
     )
+    manifest = msgspec.structs.replace(manifest, **changed)
     histogram = Histogram(edges=(0.0,), counts=(1, 0))
     reference = Reference(rows=1, features=dict.fromkeys(names, histogram), score=histogram, decisions={"approve": 1})
     model = _model(len(names), trees)

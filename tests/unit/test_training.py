@@ -161,12 +161,6 @@ def test_what_training_never_had_is_in_a_bin_where_the_reference_has_none() -> N
         assert known.counts[int(np.searchsorted(edges, new, side="right"))] == 0
 
 
-def test_mean_and_variance_are_of_the_values_that_are_there() -> None:
-    known = histogram(np.array([1.0, np.nan, 3.0]), [2.0])
-    assert (known.mean, known.variance, known.missing) == (2.0, 1.0, 1)
-    assert histogram(np.array([np.nan]), []).mean is None
-
-
 def test_a_rare_tail_has_bins_of_its_own() -> None:
     values = np.concatenate([np.zeros(9_900), np.arange(1.0, 101.0)])
     known = histogram(values, edges_of(values))

@@ -24,13 +24,7 @@ EXTREME = float(np.finfo(np.float32).max)
 def histogram(values: NDArray[np.floating], edges: Sequence[float]) -> Histogram:
     present = values[~np.isnan(values)]
     counts = np.bincount(np.searchsorted(edges, present, side="right"), minlength=len(edges) + 1)
-    return Histogram(
-        edges=tuple(edges),
-        counts=tuple(counts.tolist()),
-        missing=len(values) - len(present),
-        mean=float(present.mean(dtype=np.float64)) if len(present) else None,
-        variance=float(present.var(dtype=np.float64)) if len(present) else None,
-    )
+    return Histogram(edges=tuple(edges), counts=tuple(counts.tolist()), missing=len(values) - len(present))
 
 
 def edges_of(values: NDArray[np.floating]) -> list[float]:

@@ -24,6 +24,7 @@ from riskstream.workers.kafka.output import AtLeastOnceOutput, Output, Transacti
 from riskstream.workers.loop import Loop, Pace
 from riskstream.workers.metrics import Metrics
 from riskstream.workers.ownership import Ownership
+from riskstream.workers.registry.source import bundle_directory
 from riskstream.workers.rejection_limit import RejectionLimit
 from riskstream.workers.scoring import Model, Scoring, Topics
 from riskstream.workers.settings import Settings
@@ -43,10 +44,11 @@ that had to leave everything out but the headers that say so."""
 def run_worker(settings: Settings) -> int:
     """Runs one scoring worker until SIGTERM or SIGINT; answers the exit code.
 
-    Raises SettingsError, BundleError, DomainError, Halt, Unavailable; nothing is committed that is not whole.
+    Raises SettingsError, BundleError, DomainError, RegistryError, Halt, Unavailable. Nothing is committed that is not
+    whole.
     """
     domain = load_domain(settings.domain)
-    bundle = load_bundle(settings.required_bundle(), domain.features)
+    bundle = load_bundle(bundle_directory(settings, domain.features), domain.features)
     metrics = Metrics(CollectorRegistry())
     status = Status()
     with ExitStack() as stack:

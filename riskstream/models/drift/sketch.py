@@ -50,7 +50,7 @@ class SketchLayout:
     def of_reference(cls, reference: Reference) -> "SketchLayout":
         columns = [*reference.features.values(), reference.score]
         ranges = [*(_range(histogram) for histogram in reference.features.values()), (0.0, 1.0)]
-        low, high = np.array(ranges, np.float64).T
+        low, high = np.ascontiguousarray(np.array(ranges, np.float64).T)
         largest = np.maximum(np.abs(low), np.abs(high))
         return cls(
             names=tuple(reference.features),

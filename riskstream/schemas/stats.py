@@ -49,9 +49,12 @@ class StatsRecord(msgspec.Struct, frozen=True, kw_only=True):
     first_offset: Count
     next_offset: Count
     slot_ms: Annotated[int, Meta(ge=1, description="length of the slots")]
-    latest: Annotated[
-        EpochMs, Meta(description="largest event time so far, none taken for later than its record's own time")
-    ] | None = None
+    latest: (
+        Annotated[
+            EpochMs, Meta(description="largest event time so far, none taken for later than its record's own time")
+        ]
+        | None
+    ) = None
     sketches: tuple[SlotSketch, ...] = ()
     dead_letters: tuple[SlotRefusals, ...] = ()
 

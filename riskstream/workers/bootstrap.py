@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry
 
 from riskstream.models.bundle import Bundle, load_bundle
 from riskstream.models.domain import Domain, load_domain
+from riskstream.models.drift.sketch import SketchLayout
 from riskstream.models.scorer import Scorer
 from riskstream.schemas.decode import Decoder
 from riskstream.schemas.history import Keys, Namespace
@@ -28,6 +29,7 @@ from riskstream.workers.registry.source import bundle_directory
 from riskstream.workers.rejection_limit import RejectionLimit
 from riskstream.workers.scoring import Model, Scoring, Topics
 from riskstream.workers.settings import Settings
+from riskstream.workers.stats import Stats, Target, check_segment
 from riskstream.workers.working_set import WorkingSet
 
 log = structlog.get_logger(__name__)
@@ -61,7 +63,8 @@ def run_worker(settings: Settings) -> int:
         stack.callback(store.close)
         topics = _checked_topics(settings)
         _check_namespace(settings, domain, store, topics[settings.input_topic])
-        loop, source = _build(settings, domain, model, store, topics, metrics, status)
+        stats = _stats(settings, domain, bundle, topics) if settings.stats else None
+        loop, source = _build(settings, domain, model, store, topics, metrics, status, stats)
         stack.callback(source.close)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: setattr(loop, "stopping", True))
@@ -126,6 +129,23 @@ def _check_namespace(settings: Settings, domain: Domain, store: HistoryStore, to
         log.warning("Redis does not answer; scoring starts without histories, and each score says so")
 
 
+def _limit(topic: Topic) -> int:
+    """Bytes of the largest record that can be written to the topic."""
+    return min(topic.max_message_bytes, MESSAGE_MAX_BYTES) - FRAME_BYTES
+
+
+def _stats(settings: Settings, domain: Domain, bundle: Bundle, topics: dict[str, Topic]) -> Stats:
+    check_segment(domain.event, settings.stats_segment)
+    target = Target(
+        topic=settings.stats_topic,
+        model=bundle.label,
+        slot_ms=settings.stats_slot_s * 1000,
+        segment=settings.stats_segment,
+        record_bytes=_limit(topics[settings.stats_topic]),
+    )
+    return Stats(target, SketchLayout.of(bundle), settings.stats_interval_ms / 1000)
+
+
 def _build(
     settings: Settings,
     domain: Domain,
@@ -134,11 +154,12 @@ def _build(
     topics: dict[str, Topic],
     metrics: Metrics,
     status: Status,
+    stats: Stats | None,
 ) -> tuple[Loop, Input]:
     capacity, degrade = domain.features.spec.capacity, settings.on_redis_down == "degrade"
     # The broker's limit is for a batch of records as a whole, so what is produced together must keep to it, too.
-    limits = {name: min(topic.max_message_bytes, MESSAGE_MAX_BYTES) - FRAME_BYTES for name, topic in topics.items()}
-    batch_bytes = min(limits[settings.output_topic], limits[settings.dead_letter_topic])
+    limits = {name: _limit(topic) for name, topic in topics.items()}
+    batch_bytes = min(limit for name, limit in limits.items() if name != settings.input_topic)
     partitions = topics[settings.input_topic].partitions
     targets = Topics(settings.output_topic, settings.dead_letter_topic, limits[settings.dead_letter_topic], partitions)
     working_set = WorkingSet(domain.layout, capacity, settings.history_cache_mb << 20, settings.log_is_complete)
@@ -174,4 +195,4 @@ def _build(
         settings.max_dead_letters_in_a_row, settings.max_dead_letter_share, settings.dead_letter_window
     )
     pace = Pace(settings.max_batch, WAIT_S, settings.kafka_give_up_ms / 1000)
-    return Loop(source, output, ownership, scoring, join, working_set, limit, status, metrics, pace), source
+    return Loop(source, output, ownership, scoring, join, working_set, limit, status, metrics, pace, stats), source

@@ -23,6 +23,7 @@ from riskstream.workers.ownership import Ownership
 from riskstream.workers.recurrence import Recurrence, pause_s
 from riskstream.workers.rejection_limit import RejectionLimit
 from riskstream.workers.scoring import Outcome, Scoring
+from riskstream.workers.stats import Stats
 from riskstream.workers.working_set import WorkingSet
 
 log = structlog.get_logger(__name__)
@@ -64,6 +65,7 @@ class Loop:
     status: Status
     metrics: Metrics
     pace: Pace
+    stats: Stats | None = None
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
 
@@ -104,6 +106,7 @@ class Loop:
             except Unavailable as error:
                 self._doubt = self._doubt or Doubt("unavailable")
                 self._back_off(error)
+        self._publish_last_stats()
 
     def _show_progress(self) -> None:
         self.status.progress()
@@ -133,6 +136,7 @@ class Loop:
         self.status.assignment_known = self.ownership.known
         if batch is None:
             self.join.flush_if_due()
+            self._publish_stats()
         else:
             self._process(batch)
             self._failing_since = None
@@ -143,10 +147,29 @@ class Loop:
             return
         started = self.clock()
         if outcome.offsets:
-            self.output.publish(outcome.records, outcome.offsets, batch.group)
+            stats = self.stats.due() if self.stats else []
+            self.output.publish([*outcome.records, *stats], outcome.offsets, batch.group)
             self.metrics.transactions_total["committed"].inc()
             self.metrics.stage_seconds["commit"].observe(self.clock() - started)
+            if self.stats:
+                self.stats.confirmed(stats)
+                self.stats.absorb(outcome, self.working_set.partitions)
         self.scoring.absorb(outcome)
+
+    def _publish_stats(self, *, now: bool = False) -> None:
+        """In a transaction of their own, when no batch comes that they could go with."""
+        if self.stats and (records := self.stats.due(now=now)):
+            self.output.publish(records, {}, None)
+            self.stats.confirmed(records)
+
+    def _publish_last_stats(self) -> None:
+        """On the way out, as far as possible: what is not told now is missing from the sidecar's windows."""
+        if self._doubt:
+            return
+        try:
+            self._publish_stats(now=True)
+        except (Aborted, OutcomeUnclear, Unavailable, Halt) as error:
+            log.warning("the last stats were not published", error=str(error))
 
     def _is_over_limit(self, outcome: Outcome) -> bool:
         batch = outcome.batch

@@ -73,6 +73,7 @@ class Outcome(NamedTuple):
     batch: Batch
     records: list[Outgoing]
     offsets: dict[int, int]
+    decoded: Decoded
     joined: Joined
     aggregates: Aggregates
     scored: Scored
@@ -117,7 +118,7 @@ class Scoring:
             for number, offset in batch.next_offsets().items()
             if offset > self.working_set.partitions[number].live_from
         }
-        return Outcome(batch, records, offsets, joined, aggregates, scored, refused)
+        return Outcome(batch, records, offsets, decoded, joined, aggregates, scored, refused)
 
     def absorb(self, outcome: Outcome) -> None:
         """After the commit was confirmed: the facts become history, the positions move, the counts count."""

@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, SecretSt
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from riskstream.workers.librdkafka_extra import parse_extra, refuse_dangerous
+from riskstream.workers.settings_drift import DriftSettings, StatsSettings
 from riskstream.workers.settings_sources import PREFIX, FileSource, SettingsError, misspelled, problems
 
 Topic = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,249}$")]
@@ -193,12 +194,21 @@ class SurfaceSettings(BaseModel):
 
 
 SECTIONS: tuple[type[BaseModel], ...] = (
-    KafkaSettings, FlowSettings, ModelSettings, HistorySettings, SurfaceSettings, KafkaSecuritySettings,
+    KafkaSettings, FlowSettings, ModelSettings, HistorySettings, SurfaceSettings, StatsSettings, DriftSettings,
+    KafkaSecuritySettings,
 )  # fmt: skip
 
 
 class Settings(
-    KafkaSecuritySettings, SurfaceSettings, HistorySettings, ModelSettings, FlowSettings, KafkaSettings, BaseSettings
+    KafkaSecuritySettings,
+    DriftSettings,
+    StatsSettings,
+    SurfaceSettings,
+    HistorySettings,
+    ModelSettings,
+    FlowSettings,
+    KafkaSettings,
+    BaseSettings,
 ):
     """Everything that can be set. Components are given the piece that they need, not this."""
 
@@ -216,16 +226,22 @@ class Settings(
         return init_settings, env_settings, FileSource(settings_cls)
 
     @property
-    def topics(self) -> tuple[str, str, str]:
-        """Input, output, dead letters."""
-        return self.input_topic, self.output_topic, self.dead_letter_topic
+    def topics(self) -> tuple[str, ...]:
+        """What a worker reads and writes: input, output, dead letters, and the stats if it counts."""
+        return self.input_topic, self.output_topic, self.dead_letter_topic, *([self.stats_topic] * self.stats)
+
+    @property
+    def drift_topics(self) -> tuple[str, str]:
+        """What the sidecar writes: reports, state."""
+        return self.drift_topic, self.drift_state_topic
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         for wrong, reason in (
             (
-                len(set(self.topics)) < 3,
-                "input_topic, output_topic and dead_letter_topic must be three different topics",
+                len({*self.topics, *self.drift_topics}) < len(self.topics) + 2,
+                "input_topic, output_topic, dead_letter_topic, stats_topic, drift_topic and drift_state_topic "
+                "must be six different topics",
             ),
             (
                 self.session_timeout_ms > self.max_poll_interval_ms,

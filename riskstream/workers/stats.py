@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -22,25 +23,26 @@ from riskstream.models.drift.varint import packed
 from riskstream.schemas.stats import SlotRefusals, SlotSketch, StatsRecord, encode_stats
 from riskstream.workers.kafka.output import Outgoing
 from riskstream.workers.scoring import Outcome
+from riskstream.workers.settings_sources import PREFIX, SettingsError
 from riskstream.workers.working_set import Partition
 
 EVENTS_MOST = 4_096
 """So many counted events are published with the next transaction, whatever the time."""
 RECORD_BYTES = 800_000
-"""Of the sketches that wait at once, if all were dense; they may all be of one partition, that is of one record."""
-BYTES_A_NUMBER = 3
-"""Of a dense sketch, generously."""
+BYTES_A_NUMBER = 4
+"""Of a dense sketch, generously, as base64. The sketches that wait may all be of one partition, that is one record."""
 SEGMENTS_MOST, OTHER, MISSING = 32, "(other)", "(missing)"
 
 
 @dataclass(frozen=True)
 class Target:
-    """Where records go and how they count: the topic, the model's label, the length of slots, the segmenting field."""
+    """Where records go, with their largest size, and what they count by: the model's label, slots, a field."""
 
     topic: str
     model: str
     slot_ms: int
     segment: str = ""
+    record_bytes: int = RECORD_BYTES
 
 
 @dataclass
@@ -65,7 +67,7 @@ class Stats:
         self._clock = clock
         self._sealed: list[Outgoing] = []
         self._sealed_at = clock()
-        most = max(1, min(1_024, RECORD_BYTES // (layout.size * BYTES_A_NUMBER)))
+        most = max(1, min(target.record_bytes, RECORD_BYTES) // (layout.size * BYTES_A_NUMBER))
         self._counts = np.zeros((most, layout.size), np.int64)
         self._rows: dict[int, int] = {}
         self._segments: dict[str, int] = {}
@@ -192,7 +194,19 @@ class Stats:
             sketches=tuple(sketches),
             dead_letters=tuple(SlotRefusals(slot=s * slot_ms, reason=r, count=n) for (s, r), n in refused),
         )
-        return Outgoing(self._target.topic, number, None, encode_stats(record))
+        return self._target.topic, number, None, encode_stats(record), None
+
+
+def check_segment(event: type[msgspec.Struct], name: str) -> None:
+    """Raises SettingsError if events cannot be counted by the values of this field; empty is no field."""
+    if not name:
+        return
+    if name not in event.__struct_fields__:
+        raise SettingsError([f"{PREFIX}STATS_SEGMENT: events have no field {name!r}, only {event.__struct_fields__}"])
+    if name.endswith("_id") or name in ("event_time", "amount"):
+        raise SettingsError(
+            [f"{PREFIX}STATS_SEGMENT: {name!r} has too many values, or names a person; take one such as channel"]
+        )
 
 
 def _events(outcome: Outcome, part: slice) -> Events:

@@ -1,4 +1,4 @@
-"""The three topics a worker needs: what they should be like, making them, and saying where existing ones differ."""
+"""The topics a worker and the sidecar need: what they should be like, making them, saying where others differ."""
 
 import time
 from dataclasses import dataclass
@@ -9,6 +9,7 @@ from riskstream.workers.settings import Settings
 
 DAY_MS = 86_400_000
 PARTITIONS = 12
+REPORTS_KEPT_DAYS = 30
 BROKER_DEFAULT = -1
 SHOWN_WITHIN_S = 10.0
 HEADROOM = 65_536
@@ -37,20 +38,22 @@ class Outcome:
 def ensure_topics(settings: Settings, wish: Wish) -> list[Outcome]:
     """Make the topics that are missing and look at the others; these are never changed. Raises Unavailable.
 
-    All three have one number of partitions: a score goes to the partition that its event came from, and adding
-    partitions would cut users off from their histories.
+    A worker's topics have one number of partitions: a score goes to the partition that its event came from, and adding
+    partitions would cut users off from their histories. The sidecar's have one, since one instance writes them.
     """
-    found = describe_topics(settings, settings.topics)
+    names = (*settings.topics, *(settings.drift_topics if settings.stats else ()))
+    found = describe_topics(settings, names)
     source = found.get(settings.input_topic)
-    partitions = wish.partitions or (source.partitions if source else PARTITIONS)
+    worker_partitions = wish.partitions or (source.partitions if source else PARTITIONS)
+    partitions = {name: worker_partitions if name in settings.topics else 1 for name in names}
     made = dict(found)
-    for name in settings.topics:  # the input first: what it takes, the dead letters must take too
+    for name in names:  # the input first: what it takes, the dead letters must take too
         if name not in found:
             config = _config(settings, wish, name, made.get(settings.input_topic))
-            create_topics(settings, {name: partitions}, wish.replication, config)
+            create_topics(settings, {name: partitions[name]}, wish.replication, config)
             made[name] = _described(settings, name)
     source = made[settings.input_topic]
-    return [_outcome(made[name], partitions, name in found, source, settings) for name in settings.topics]
+    return [_outcome(made[name], partitions[name], name in found, source, settings) for name in names]
 
 
 def _described(settings: Settings, name: str) -> Topic:
@@ -72,6 +75,11 @@ def _config(settings: Settings, wish: Wish, name: str, source: Topic | None) -> 
         config["retention.ms"] = str(wish.input_retention_days * DAY_MS)
     if name == settings.dead_letter_topic and source:
         config["max.message.bytes"] = str(source.max_message_bytes + HEADROOM)
+    if name in settings.drift_topics:
+        config["cleanup.policy"] = "compact"  # a repeat overwrites
+    if name == settings.drift_topic:
+        # A window's key never comes again, so compaction alone would keep every report for ever.
+        config |= {"cleanup.policy": "compact,delete", "retention.ms": str(REPORTS_KEPT_DAYS * DAY_MS)}
     return config
 
 

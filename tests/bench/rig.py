@@ -47,7 +47,7 @@ class Rig:
     fed: Counter[int] = field(default_factory=Counter)
 
     def __enter__(self) -> Self:
-        new = [NewTopic(topic, self.partitions, 1) for topic in topics_of(self.name)]
+        new = [NewTopic(topic, self.partitions, 1) for topic in (*topics_of(self.name), f"{self.name}-stats")]
         client = AdminClient({"bootstrap.servers": self.world.stack.bootstrap_servers, "log_level": 4})
         for future in client.create_topics(new).values():
             future.result(20)

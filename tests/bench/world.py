@@ -40,6 +40,7 @@ class World:
             "INPUT_TOPIC": source,
             "OUTPUT_TOPIC": scores,
             "DEAD_LETTER_TOPIC": dead,
+            "STATS_TOPIC": f"{name}-stats",
             "HEALTH_PORT": "0",
             "LOG_IS_COMPLETE": "true",
             "SESSION_TIMEOUT_MS": "60000",  # workers are paused while their backlog is loaded

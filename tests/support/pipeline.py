@@ -64,9 +64,13 @@ class Pipeline:
     def topics(self) -> tuple[str, str, str]:
         return f"in-{self.name}", f"out-{self.name}", f"dead-{self.name}"
 
+    @property
+    def stats_topic(self) -> str:
+        return f"stats-{self.name}"
+
     def create_topics(self) -> None:
         config = {"max.message.bytes": "16777216", "message.timestamp.type": "CreateTime"}
-        new = [NewTopic(name, self.partitions, 1, config=config) for name in self.topics]
+        new = [NewTopic(name, self.partitions, 1, config=config) for name in (*self.topics, self.stats_topic)]
         client = AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 4})
         for future in client.create_topics(new).values():
             future.result(20)
@@ -98,6 +102,7 @@ class Pipeline:
             "INPUT_TOPIC": source,
             "OUTPUT_TOPIC": scores,
             "DEAD_LETTER_TOPIC": dead,
+            "STATS_TOPIC": self.stats_topic,
             "HEALTH_PORT": "0",
             "LOG_IS_COMPLETE": "true",
             **self.environment,

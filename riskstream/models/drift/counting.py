@@ -7,7 +7,6 @@ from numba import njit, types
 from numpy.typing import NDArray
 
 from riskstream.models.drift.sketch import SketchLayout
-from riskstream.schemas.score import DECISIONS
 
 
 class Events(NamedTuple):
@@ -58,7 +57,7 @@ def _tree(edges: NDArray[np.float64]) -> NDArray[np.float64]:
     return tree
 
 
-def _array(kind, dimensions):  # type: ignore[no-untyped-def]
+def _array(kind: types.Type, dimensions: int) -> types.Array:
     return types.Array(kind, dimensions, "C", readonly=True)
 
 
@@ -79,7 +78,7 @@ def _bin(value, tree, size):  # type: ignore[no-untyped-def]
         types.int64[:, ::1], _I64, _array(types.float32, 2), _F64, _U8, _U8, _array(types.boolean, 1),
         _array(types.float64, 2), _I64, _I64, _I64, _F64, _F64, _F64,
     ),
-    cache=True, nogil=True, error_model="numpy",
+    cache=True, nogil=True,
 )  # fmt: skip
 def _add(  # type: ignore[no-untyped-def]  # noqa: PLR0913
     counts, rows, vectors, scores, decisions, degraded, repeated, trees, sizes, starts, offsets, low, high, scale

@@ -29,7 +29,7 @@ class Output(Protocol):
         """Make ready; settles what an earlier process of this slot left open. Raises Unavailable, Halt."""
 
     def publish(self, records: Iterable[Outgoing], offsets: dict[int, int], group: Any) -> None:
-        """On return the records are visible and the offsets committed. Raises Aborted, OutcomeUnclear, Halt."""
+        """On return the records are visible and offsets, if any, committed. Raises Aborted, OutcomeUnclear, Halt."""
 
 
 class TransactionalOutput:
@@ -66,7 +66,8 @@ class TransactionalOutput:
         try:
             producer.begin_transaction()
             _produce(producer, records, self._timeout_s)
-            self._send_offsets(producer, offsets, group)
+            if offsets:
+                self._send_offsets(producer, offsets, group)
         except KafkaException as error:
             self._abort(producer, error)
         try:
@@ -118,7 +119,8 @@ class AtLeastOnceOutput:
         if unsent or self._failed:
             raise OutcomeUnclear(f"{unsent} records unacknowledged, failed: {self._failed[:3]}")
         try:
-            self._commit(offsets)
+            if offsets:
+                self._commit(offsets)
         except Unavailable as error:
             raise OutcomeUnclear(str(error)) from error
 

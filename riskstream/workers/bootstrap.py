@@ -195,4 +195,6 @@ def _build(
         settings.max_dead_letters_in_a_row, settings.max_dead_letter_share, settings.dead_letter_window
     )
     pace = Pace(settings.max_batch, WAIT_S, settings.kafka_give_up_ms / 1000)
-    return Loop(source, output, ownership, scoring, join, working_set, limit, status, metrics, pace, stats), source
+    return Loop(
+        source, output, ownership, scoring, join, working_set, limit, status, metrics, pace, stats=stats
+    ), source

@@ -65,9 +65,9 @@ class Loop:
     status: Status
     metrics: Metrics
     pace: Pace
-    stats: Stats | None = None
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
+    stats: Stats | None = None
 
     stopping: bool = False
     _halted: set[int] = field(default_factory=set)

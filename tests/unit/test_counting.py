@@ -81,6 +81,6 @@ def test_batches_leave_no_trace(batch: int) -> None:
     some = events(300)
     counts = np.zeros((1, LAYOUT.size), np.int64)
     for start in range(0, 300, batch):
-        part = Events(*(column[start : start + batch] for column in some))
+        part = Events(*(column[start : start + batch] for column in some))  # type: ignore[arg-type]
         COUNTING.add(counts, np.zeros(len(part.scores), np.int64), part)
     assert np.array_equal(counts[0], counted(some)[0].counts)

@@ -106,7 +106,7 @@ def test_all_problems_are_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("given", "expected"),
     [
-        ({"output_topic": "transactions"}, "RISKSTREAM_OUTPUT_TOPIC and RISKSTREAM_DEAD_LETTER_TOPIC must be three"),
+        ({"output_topic": "transactions"}, "RISKSTREAM_DRIFT_STATE_TOPIC must be six different topics"),
         ({"kafka_security_protocol": "SASL_SSL"}, "RISKSTREAM_SASL_MECHANISM must be set with RISKSTREAM_KAFKA_SEC"),
         ({"sasl_mechanism": "PLAIN"}, "RISKSTREAM_SASL_USERNAME and RISKSTREAM_SASL_PASSWORD must be set"),
         ({"session_timeout_ms": 900_000}, "RISKSTREAM_SESSION_TIMEOUT_MS must not be longer than RISKSTREAM_MAX_POLL"),

@@ -56,6 +56,7 @@ app.add_typer(topics, name="topics", rich_help_panel=RUN)
 app.add_typer(bundle, name="bundle", rich_help_panel=MODEL)
 app.add_typer(model, name="model", rich_help_panel=MODEL)
 app.command(rich_help_panel=MODEL)(offline.dataset)
+app.command(rich_help_panel=MODEL)(offline.check)
 
 
 @app.command(rich_help_panel=RUN)

@@ -1,20 +1,28 @@
-"""From files to a data set, with a bar to watch; and what came of it, in words."""
+"""Data sets on the command line: made from files with a bar to watch, checked, and what came of it in words."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from riskstream.models.domain import Domain
 from riskstream.schemas.decode import Rules
+from riskstream.workers.exits import CHECK_FAILED, OK
 
 if TYPE_CHECKING:
+    from riskstream.models.dataset.checks.finding import Subject
     from riskstream.models.dataset.labels import SplitPlan
     from riskstream.models.dataset.manifest import Dataset
+
+
+STYLES = {"pass": "green", "warn": "yellow", "fail": "bold red"}
 
 
 @dataclass(frozen=True)
@@ -79,3 +87,30 @@ def summary(made: "Dataset", out: Path) -> Table:
 
 def _day(epoch_ms: int) -> str:
     return f"{datetime.fromtimestamp(epoch_ms / 1000, UTC):%Y-%m-%d}"
+
+
+def check_dataset(subject: "Subject", out: Path | None, console: Console) -> int:
+    """Print the findings, write them to the page `out`, and answer the exit code: 1 if a check fails."""
+    from riskstream.models.dataset.checks.page import page
+    from riskstream.models.dataset.checks.run import CHECKS, overall, run
+
+    results = []
+    with Progress(SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()) as progress:
+        checking = progress.add_task("check", total=len(CHECKS))
+        for result in run(subject):
+            results.append(result)
+            progress.advance(checking)
+    table = Table(title=f"Checks of {subject.path}", title_justify="left")
+    for header in ("", "check", "found"):
+        table.add_column(header, overflow="fold")
+    for check, finding in results:
+        advice = f"\n[dim]{escape(finding.advice)}[/dim]" if finding.advice and finding.verdict != "pass" else ""
+        table.add_row(f"[{STYLES[finding.verdict]}]{finding.verdict}", check.name, escape(finding.said) + advice)
+    console.print(table)
+    if out:
+        out.write_text(page(subject.path.name, subject.manifest, results), encoding="utf-8")
+        console.print(f"the evidence is in {out}", markup=False)
+    counts = Counter(finding.verdict for _, finding in results)
+    said = " ".join(f"{verdict}={counts[verdict]}" for verdict in ("pass", "warn", "fail"))
+    console.print(f"check: {said} verdict={overall(results)}")
+    return CHECK_FAILED if counts["fail"] else OK

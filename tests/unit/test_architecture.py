@@ -26,7 +26,7 @@ HOMES = {
     "prometheus_client": ("workers",),
     "mlflow": ("workers.registry.mlflow_store",),
     "numba": ("schemas.scan", "schemas.partitioner", "models"),
-    "scipy": ("models.drift", "models.training"),
+    "scipy": ("models.drift", "models.training", "models.dataset"),
     "polars": ("models.dataset",),
     "pandera": ("models.dataset",),
     "jgo": ("deploy",),

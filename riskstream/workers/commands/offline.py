@@ -1,4 +1,4 @@
-"""`riskstream dataset`: from files of events and labels to what a model learns from."""
+"""`riskstream dataset` and `riskstream check`: from files to what a model learns from, and whether to believe it."""
 
 from pathlib import Path
 from typing import Annotated
@@ -56,3 +56,29 @@ def dataset(
     made = make_dataset(domain, Rules(domain.event, held.max_event_bytes), sources, plan, out)
     Console(highlight=False).print(summary(made, out))
     return 0
+
+
+def check(
+    path: Annotated[Path, typer.Argument(metavar="DATASET", help="The data set's directory.")],
+    reference: Annotated[
+        Path | None, typer.Option(file_okay=False, help="A bundle: has the world moved since it was made?")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(dir_okay=False, help="Write the findings to this HTML page.")] = None,
+    sample: Annotated[int, typer.Option(min=10, help="Events to measure again without their future.")] = 400,
+) -> int:
+    """Check a data set before a model learns from it. Ends with 1 if a check fails; warnings are for you to judge.
+
+    The table itself, classes and the delay of labels; leakage: labels used before they were known, events on both sides
+    of a split, features that predict too well, features that change with what came later; drift against a bundle.
+    """
+    from rich.console import Console
+
+    from riskstream.models.bundle import load_bundle
+    from riskstream.models.dataset.checks.finding import Subject
+    from riskstream.models.domain import load_domain
+    from riskstream.workers.dataset import check_dataset
+    from riskstream.workers.settings import load_settings
+
+    domain = load_domain(load_settings().domain)
+    known = load_bundle(reference, domain.features).reference if reference else None
+    return check_dataset(Subject(path, domain, known, sample), out, Console(highlight=False))

@@ -4,10 +4,12 @@ import argparse
 import os
 import sys
 import time
+from pathlib import Path
 
 from riskstream.deploy.stack.local import HOME, LocalStack, temporary_folder
 from riskstream.models.domain import load_domain
 from tests.faults.mix import FAULTS
+from tests.faults.quorum import ControlledBroker
 from tests.faults.run import Plan, Result, Run
 from tests.support.bundle import write_random_bundle
 
@@ -16,7 +18,7 @@ def main(arguments: list[str]) -> int:
     plan, keep = _plan(arguments)
     os.environ["PYTHONFAULTHANDLER"] = "1"  # a worker that hangs is asked where
     print(f"faults: {plan.duration_s:.0f} s, seed {plan.seed}, group protocol {plan.protocol}", flush=True)  # noqa: T201
-    with temporary_folder() as folder, LocalStack(folder / "stack") as stack:
+    with temporary_folder() as folder, _stack(folder) as stack:
         bundle = write_random_bundle(folder / "bundle", load_domain("riskstream.models.payment"))
         logs = HOME / "faults" / f"seed-{plan.seed}-{plan.protocol}-{time.strftime('%H%M%S')}" if keep else folder
         logs.mkdir(parents=True, exist_ok=True)
@@ -34,12 +36,15 @@ def _plan(arguments: list[str]) -> tuple[Plan, bool]:
     targets = sorted({fault.target for fault in FAULTS})
     parser.add_argument("--without", choices=targets, action="append", default=[], help="leave these alone")
     parser.add_argument("--keep-logs", action="store_true", help="keep the workers' logs in .riskstream/faults")
-    parser.add_argument(
-        "--broker-kill", action="store_true", help="kill -9 the lone broker too; see docs/guarantees.md"
-    )
     given = parser.parse_args(arguments)
-    without = frozenset(given.without) | (frozenset() if given.broker_kill else {"broker-kill"})
-    return Plan(given.seed, given.duration, given.protocol, given.rate, given.users, without), given.keep_logs
+    plan = Plan(given.seed, given.duration, given.protocol, given.rate, given.users, frozenset(given.without))
+    return plan, given.keep_logs
+
+
+def _stack(folder: Path) -> LocalStack:
+    stack = LocalStack(folder / "stack")
+    stack.broker = ControlledBroker(folder / "stack" / "kafka")
+    return stack
 
 
 def _report(plan: Plan, result: Result) -> int:
@@ -48,7 +53,9 @@ def _report(plan: Plan, result: Result) -> int:
         _say(f"  {count:4}  {name}")
     caught_up = "never" if result.caught_up_s is None else f"{result.caught_up_s:.1f} s after the last fault"
     _say(f"fed {result.fed:,}, all out: {caught_up}; declared degraded {verdict.degraded:,}; exits {result.exits}")
-    _say(f"vectors compared with folds over the log: {result.checked:,}")
+    _say(f"vectors compared with folds over the log: {result.checked:,}, those of one user in {result.one_user_in}")
+    for still in result.standstills:
+        _say(str(still))
     for finding in [*verdict.explanation(), *(f"wrong: {finding}" for finding in result.wrong)]:
         _say(finding)
     _say(f"faults: seed={plan.seed} injected={sum(result.injected.values())} {verdict.line}")

@@ -143,9 +143,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault("worker SIGTERM", "worker", 3, _terminate),
     Fault("scale", "fleet", 4, _scale),
     Fault("broker restart", "broker", 1, _restart_broker),
-    # Not in the mix unless asked for: a lone broker killed in the middle of a commit may forget its markers when it
-    # comes back, since for a moment it has no leaders and takes the partitions for deleted (see docs/guarantees.md).
-    Fault("broker kill -9", "broker-kill", 1, _kill_broker),
+    Fault("broker kill -9", "broker", 1, _kill_broker),
     Fault("broker paused", "broker", 1, _pause_broker(3.0)),
     Fault("broker paused beyond transactions", "broker", 1, _pause_broker(TRANSACTION_S + 2)),
     Fault("redis FLUSHALL", "redis", 2, _flush_redis),
@@ -172,7 +170,7 @@ class Mix:
         if not self._faults:
             return None
         fault = self._first.pop() if self._first else self._choose()
-        if fault.target.partition("-")[0] in world.busy:
+        if fault.target in world.busy:
             return None
         done = fault.act(world)
         if done is None:

@@ -109,7 +109,10 @@ class Follower:
             self._read_while_it_comes()
 
     def _read_while_it_comes(self) -> None:
-        """A client may stop to fetch after its broker was away; like any service with a watchdog, it is made anew."""
+        """A client may stop to fetch after its broker was away; like any service with a watchdog, it is made anew.
+
+        That hides nothing: `Progress` tells how long a reader stood still, and whether the group did.
+        """
         consumer = Consumer(_config(self.bootstrap, "read_committed"))
         where = [(name, number) for name, count in self.topics for number in range(count)]
         consumer.assign([TopicPartition(*which, self.told.get(which, (-1, 0))[0] + 1) for which in where])

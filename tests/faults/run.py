@@ -17,6 +17,7 @@ from riskstream.deploy.stack.processes import die_with_parent
 from tests.faults import judge, state
 from tests.faults.judge import Ends, Verdict
 from tests.faults.mix import SESSION_S, TRANSACTION_S, Mix
+from tests.faults.progress import Progress, Standstill
 from tests.faults.reading import Follower, Seen, read, running, seen
 from tests.faults.scene import written
 from tests.faults.segments import commits, open_transactions
@@ -25,6 +26,8 @@ from tests.support.pipeline import Pipeline
 
 CATCH_UP_S = 120.0
 MOST_JUDGED_BY_FOLD = 150_000
+STANDSTILL_MOST_S = 60.0
+"""A broker that is paused or killed, then a session and a transaction that time out, on a machine that is busy."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,8 @@ class Result:
     caught_up_s: float | None
     exits: dict[int, int]
     checked: int = 0
+    one_user_in: int = 1
+    standstills: list[Standstill] = field(default_factory=list)
 
     @property
     def holds(self) -> bool:
@@ -81,24 +86,36 @@ class Run:
         world = World(self.stack.broker, self.stack.redis, fleet, rng, self.say)
         mix = Mix(rng, self.plan.without)
         follower = Follower(self.stack.bootstrap_servers, self._out_topics(self.pipeline))
+        progress = Progress(
+            self.stack.bootstrap_servers,
+            self.pipeline.name,
+            self.pipeline.topics[0],
+            self.plan.partitions,
+            lambda: follower.count,
+        )
         feeder = self._start_feeder()
         try:
             follower.start()
+            progress.start()
             self._break(world, mix, follower)
             self._end_feeding(feeder)
             ends = self._ends()
             caught_up = self._catch_up(world, follower, ends)
+            progress.stop()
             fleet.stop()
             self._await_no_open_transactions()
             follower.stop()
-            verdict, checked = self._judge(follower, ends)
+            one_in = 1 + sum(ends.end.values()) // MOST_JUDGED_BY_FOLD
+            verdict, checked = self._judge(follower, ends, one_in)
         finally:
             feeder.kill()
             feeder.wait()
             self.pipeline.close()
         fed = sum(ends.end.values())
-        wrong = [*fleet.wrong_exits, *self._unreported(ends)]
-        return Result(verdict, mix.injected, fed, wrong, caught_up, fleet.exits, checked)
+        still = progress.standstills()
+        too_long = [str(each) for each in still if each.who == "the group" and each.seconds > STANDSTILL_MOST_S]
+        wrong = [*fleet.wrong_exits, *self._unreported(ends), *too_long]
+        return Result(verdict, mix.injected, fed, wrong, caught_up, fleet.exits, checked, one_in, still)
 
     def _pipeline(self, name: str, **environment: str) -> Pipeline:
         pipeline = Pipeline(
@@ -180,7 +197,7 @@ class Run:
     def _log_folder(self) -> Path:
         return self.stack.broker.data_dir / "log"
 
-    def _judge(self, follower: Follower, ends: Ends) -> tuple[Verdict, int]:
+    def _judge(self, follower: Follower, ends: Ends, one_in: int) -> tuple[Verdict, int]:
         self.say("judging: a calm run of the same log by one worker")
         calm = self._calm(ends)
         self.say("judging: reading everything back")
@@ -203,7 +220,7 @@ class Run:
         judge.atomicity(verdict, ends, found, written(self._log_folder, self._out_topics(self.pipeline), outs))
         judge.dangling(verdict, open_transactions(self._log_folder))
         self.say("judging: features and Redis against the log")
-        return verdict, self._judge_state(verdict, ends, outs)
+        return verdict, self._judge_state(verdict, ends, outs, one_in)
 
     def _calm(self, ends: Ends) -> list[Seen]:
         """The outputs of one worker that nobody disturbs, over the same input."""
@@ -218,8 +235,7 @@ class Run:
         follower.stop()
         return [seen(message) for message in read(self.stack.bootstrap_servers, self._out_topics(calm))]
 
-    def _judge_state(self, verdict: Verdict, ends: Ends, outs: list[Seen]) -> int:
-        one_in = 1 + sum(ends.end.values()) // MOST_JUDGED_BY_FOLD
+    def _judge_state(self, verdict: Verdict, ends: Ends, outs: list[Seen], one_in: int) -> int:
         topic = self.pipeline.topics[0]
         records = (
             ((int(message.partition() or 0), int(message.offset() or 0)), message.value() or b"")

@@ -1,9 +1,11 @@
 """The broker dies, is restarted, does not answer."""
 
 import os
+import resource
 import signal
 import time
 
+import psutil
 import pytest
 
 from tests.faults.conftest import NewScene
@@ -37,10 +39,21 @@ def test_paused(new_scene: NewScene, seconds: float) -> None:
     scene.end()
 
 
-@pytest.mark.skipif("RISKSTREAM_BROKER_KILL" not in os.environ, reason="known of Kafka: see docs/guarantees.md")
+def test_its_disk_is_full(new_scene: NewScene) -> None:
+    """It ends itself; workers wait, and go on when it is back with room."""
+    scene = under_way(new_scene)
+    broker = scene.rig.stack.broker
+    process = psutil.Process(broker.pid)
+    process.rlimit(psutil.RLIMIT_FSIZE, (4_096, resource.RLIM_INFINITY))
+    process.wait(60)
+    broker.kill()
+    time.sleep(2.0)
+    broker.start()
+    scene.end()
+
+
 @pytest.mark.parametrize("after_ms", [0, 1, 2, 4, 8])
 def test_killed_while_it_commits(new_scene: NewScene, after_ms: int) -> None:
-    """A lone broker that is killed between a commit and its markers may forget them, and the group waits for ever."""
     scene = new_scene()
     broker = scene.rig.stack.broker
     scene.feed(1_500)

@@ -70,6 +70,7 @@ class Broker(Server):
     name = "kafka"
     program = "java"
     stop_timeout = 30.0
+    quorum = "--standalone"
 
     def __init__(self, data_dir: Path, *, daemon: bool = False, heap_mib: int = 512) -> None:
         super().__init__(data_dir, daemon=daemon)
@@ -94,8 +95,15 @@ class Broker(Server):
         return ports
 
     def _prepare(self) -> list[str]:
-        client, controller = self._ports()
         properties = self.data_dir / "server.properties"
+        properties.write_text("".join(f"{key}={value}\n" for key, value in self._properties().items()))
+        java = self._java()
+        if not (self.data_dir / "log" / "meta.properties").exists():
+            self._format(java, properties)
+        return [*java, "-Xms64m", f"-Xmx{self.heap_mib}m", "kafka.Kafka", str(properties)]
+
+    def _properties(self) -> dict[str, str]:
+        client, controller = self._ports()
         listening, told = self.via or (client, client)
         doors = f"CLIENT://127.0.0.1:{client},CONTROLLER://127.0.0.1:{controller}"
         addresses = {
@@ -104,11 +112,7 @@ class Broker(Server):
             "controller.quorum.bootstrap.servers": f"127.0.0.1:{controller}",
             "log.dirs": str(self.data_dir / "log"),
         }
-        properties.write_text("".join(f"{key}={value}\n" for key, value in {**SETTINGS, **addresses}.items()))
-        java = self._java()
-        if not (self.data_dir / "log" / "meta.properties").exists():
-            self._format(java, properties)
-        return [*java, "-Xms64m", f"-Xmx{self.heap_mib}m", "kafka.Kafka", str(properties)]
+        return {**SETTINGS, **addresses}
 
     def _java(self) -> list[str]:
         jars = ":".join(str(jar) for jar in class_path())
@@ -119,7 +123,7 @@ class Broker(Server):
 
     def _format(self, java: list[str], properties: Path) -> None:
         cluster = "riskstream-local-stack"
-        command = [*java, "kafka.tools.StorageTool", "format", "--standalone", "-t", cluster, "-c", str(properties)]
+        command = [*java, "kafka.tools.StorageTool", "format", self.quorum, "-t", cluster, "-c", str(properties)]
         done = subprocess.run(
             command,
             capture_output=True,

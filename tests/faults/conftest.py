@@ -39,26 +39,19 @@ def shared_rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
 @pytest.fixture(scope="session")
 def calm(shared_rig: Rig, bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Seen]:
     """What one undisturbed worker makes of the log."""
-    scene = _scene(shared_rig, "calm", bundle, tmp_path_factory.mktemp("calm"))
+    scene = scene_of(shared_rig, "calm", bundle, tmp_path_factory.mktemp("calm"))
     scene.start()
     scene.end()
     return scene.outs()
 
 
 @pytest.fixture
-def new_scene(
-    shared_rig: Rig,
-    calm: list[Seen],
-    bundle: Path,
-    tmp_path: Path,
-    unique_name: Callable[[str], str],
-) -> Iterator[NewScene]:
-    """Makes scenes; keyword arguments are settings of its workers."""
+def lone_scene(shared_rig: Rig, bundle: Path, tmp_path: Path, unique_name: Callable[[str], str]) -> Iterator[NewScene]:
+    """Makes scenes; keyword arguments are settings of its workers. Judged by the log alone."""
     made: list[Scene] = []
 
     def make(**environment: str) -> Scene:
-        scene = _scene(shared_rig, unique_name("f")[:60], bundle, tmp_path, **environment)
-        scene.calm = calm
+        scene = scene_of(shared_rig, unique_name("f")[:60], bundle, tmp_path, **environment)
         made.append(scene)
         return scene
 
@@ -69,7 +62,19 @@ def new_scene(
         proxy.calm_down()
 
 
-def _scene(made: Rig, name: str, bundle: Path, folder: Path, **environment: str) -> Scene:
+@pytest.fixture
+def new_scene(lone_scene: NewScene, calm: list[Seen]) -> NewScene:
+    """Makes scenes whose outputs are also compared with those of an undisturbed worker, byte for byte."""
+
+    def make(**environment: str) -> Scene:
+        scene = lone_scene(**environment)
+        scene.calm = calm
+        return scene
+
+    return make
+
+
+def scene_of(made: Rig, name: str, bundle: Path, folder: Path, **environment: str) -> Scene:
     stack = made.stack
     settings = {**SETTINGS, **made.through_proxies, **environment}
     pipeline = Pipeline(name, stack.bootstrap_servers, stack.redis_url, bundle, folder, PARTITIONS, settings)

@@ -41,28 +41,37 @@ class Verdict:
 
 
 class Ends(NamedTuple):
-    """First and next offset of each input partition, as the log has them."""
+    """First and next offset of each input partition, as the log has them, and the places that hold no record."""
 
     start: Mapping[int, int]
     end: Mapping[int, int]
+    gaps: frozenset[Place] = frozenset()
 
     def places(self) -> Iterable[Place]:
-        return ((number, offset) for number, end in self.end.items() for offset in range(self.start[number], end))
+        return (
+            (number, offset)
+            for number, end in self.end.items()
+            for offset in range(self.start[number], end)
+            if (number, offset) not in self.gaps
+        )
+
+    def holds(self, place: Place) -> bool:
+        number, offset = place
+        return self.start.get(number, 0) <= offset < self.end.get(number, 0) and place not in self.gaps
 
 
 def conservation(verdict: Verdict, ends: Ends, outs: Sequence[Seen]) -> None:
     """Each input record has exactly one committed output, on its own partition, and nothing else came out."""
     by_place: dict[Place, Seen] = {}
     for out in outs:
-        number, offset = out.of
-        if not ends.start.get(number, 0) <= offset < ends.end.get(number, 0):
+        if not ends.holds(out.of):
             verdict.add("doubled", f"{_where(out)} is of input {out.of}, which nobody fed")
         elif out.of in by_place:
             verdict.add(
                 "doubled", f"input {out.of}: expected one output, seen {_where(by_place[out.of])}, {_where(out)}"
             )
-        if out.partition != number:
-            verdict.add("reordered", f"{_where(out)}: expected on partition {number}, that of its input")
+        if out.partition != out.of[0]:
+            verdict.add("reordered", f"{_where(out)}: expected on partition {out.of[0]}, that of its input")
         by_place[out.of] = out
     for place in ends.places():
         if place not in by_place:

@@ -69,6 +69,30 @@ def calling(after: Callable[[], None]) -> Act:
     return act
 
 
+@dataclass
+class Held:
+    """An act: the message waits from `reached` until `released`. `then` is done when it has come."""
+
+    then: Callable[[], object] = lambda: None
+    reached: threading.Event = field(default_factory=threading.Event)
+    released: threading.Event = field(default_factory=threading.Event)
+
+    def __call__(self, message: bytes) -> bytes:
+        self.then()
+        self.reached.set()
+        self.released.wait(120)
+        return message
+
+
+def refused(code: int) -> Act:
+    """An answer of the oldest form, that ends in its error code, says this code instead."""
+
+    def act(message: bytes) -> bytes:
+        return message[:-2] + struct.pack(">h", code)
+
+    return act
+
+
 def killing(pid: int, share: float = 0.0) -> Act:
     """kill -9 to the process; of the message, so much arrives."""
 

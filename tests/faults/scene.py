@@ -7,12 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import redis
+from confluent_kafka import Consumer, TopicPartition
 
 from riskstream.deploy.stack import LocalStack
 from riskstream.deploy.stack.processes import free_port
 from tests.faults import judge, state
 from tests.faults.judge import Ends, Verdict
 from tests.faults.proxy import KafkaProxy, RedisProxy
+from tests.faults.quorum import ControlledBroker
 from tests.faults.reading import Place, Seen, read, seen
 from tests.faults.segments import Transaction, commits, open_transactions, transactions
 from tests.support.payments import log_of, records_of
@@ -52,6 +54,7 @@ class Rig:
 @contextmanager
 def rig(folder: Path) -> Iterator[Rig]:
     stack = LocalStack(folder)
+    stack.broker = ControlledBroker(folder / "kafka")
     listening, told = free_port(), free_port()
     stack.broker.via = listening, told
     with stack, KafkaProxy(listening, told) as kafka, RedisProxy(stack.redis.port) as proxy:
@@ -80,16 +83,61 @@ class Scene:
         found = len(self.pipeline.outputs(timeout_s, most=count))
         assert found >= count, f"{found} outputs of {count} after {timeout_s} s: {self.last_words()}"
 
-    def end(self, *, whole_redis: bool = True) -> Verdict:
+    def await_words(self, words: str, slot: str = "a", timeout_s: float = 60) -> None:
+        """Until a worker has said this."""
+        deadline = time.monotonic() + timeout_s
+        while words not in self.pipeline.log(slot):
+            assert time.monotonic() < deadline, f"{words!r} was not said: {self.last_words()}"
+            time.sleep(0.05)
+
+    def await_committed(self, timeout_s: float = 60) -> bool:
+        """Whether the group has committed all that was fed, which shows before its outputs are visible."""
+        reader = Consumer(
+            {
+                "bootstrap.servers": self.pipeline.bootstrap,
+                "group.id": self.pipeline.name,
+                "isolation.level": "read_uncommitted",  # do not wait for what a sleeper left open
+                "log_level": 0,
+            }
+        )
+        wanted = self._ends().end
+        parts = [TopicPartition(self.pipeline.topics[0], number) for number in wanted]
+        deadline, done = time.monotonic() + timeout_s, False
+        while not done and time.monotonic() < deadline:
+            time.sleep(0.1)
+            done = all(part.offset == wanted[part.partition] for part in reader.committed(parts, timeout=20))
+        reader.close()
+        return done
+
+    def end(self, *, whole_redis: bool = True, patience_s: float = 90) -> Verdict:
         """Feed the rest, wait until all is out, stop in order, judge. Fails unless the verdict holds."""
         self.feed()
-        self.await_outputs(len(self.pipeline.fed), 90)
+        self._await_all(patience_s)
         time.sleep(0.5)
-        for slot in list(self.pipeline.workers):
-            assert self.pipeline.stop(slot, 40) == 0, self.last_words()
+        exits = {slot: self.pipeline.stop(slot, 40) for slot in list(self.pipeline.workers)}
         verdict = self.verdict(whole_redis)
-        assert verdict.holds, "\n".join(verdict.explanation())
+        assert verdict.holds, "\n".join([verdict.line, *verdict.explanation(), self.last_words()])
+        assert not any(exits.values()), f"workers ended with {exits}: {self.last_words()}"
         return verdict
+
+    def _await_all(self, timeout_s: float) -> None:
+        """Until everything is out, nobody is left who could do it, or the time is over: the verdict will tell."""
+        deadline = time.monotonic() + timeout_s
+        while time.monotonic() < deadline:
+            alive = any(worker.poll() is None for worker in self.pipeline.workers.values())
+            if len(self.pipeline.outputs(5, most=len(self.pipeline.fed))) >= len(self.pipeline.fed) or not alive:
+                return
+
+    def halted(self, *words: str) -> None:
+        """Worker a ended by itself with the exit code for an operator, said these words, and left no gap."""
+        assert self.pipeline.workers.pop("a").wait(90) == 1, self.last_words()
+        said = self.pipeline.log()
+        assert all(word in said for word in words), self.last_words()
+        places = [out.of for out in self.outs()]
+        assert len(places) == len(set(places)), "something came out twice"
+        for number in range(PARTITIONS):
+            offsets = sorted(offset for partition, offset in places if partition == number)
+            assert offsets == list(range(len(offsets))), "there is a gap before the place where it halted"
 
     def outs(self) -> list[Seen]:
         topics = [(name, PARTITIONS) for name in self.pipeline.topics[1:]]
@@ -112,7 +160,7 @@ class Scene:
         log = state.Log.of(self._fed(), {out.of for out in outs if out.scored}, 1)
         state.features(verdict, log, outs)
         if whole_redis:
-            with redis.Redis.from_url(self.rig.stack.redis_url) as client:
+            with redis.Redis.from_url(self.pipeline.redis_url) as client:
                 state.applied_marks(verdict, log, client, f"{self.pipeline.name}/{source}", ends.end)
         return verdict
 
@@ -127,7 +175,9 @@ class Scene:
         counts = dict.fromkeys(range(PARTITIONS), 0)
         for record in self.pipeline.fed:
             counts[record.partition] = max(counts[record.partition], record.offset + 1)
-        return Ends(dict.fromkeys(counts, 0), counts)
+        fed = {(record.partition, record.offset) for record in self.pipeline.fed}
+        whole = Ends(dict.fromkeys(counts, 0), counts)
+        return whole._replace(gaps=frozenset(whole.places()) - fed)
 
     def _fed(self) -> Iterator[tuple[Place, bytes]]:
         return (((record.partition, record.offset), record.value or b"") for record in self.pipeline.fed)
@@ -144,3 +194,9 @@ def written(log: Path, topics: Sequence[tuple[str, int]], outs: Sequence[Seen]) 
                     by_place |= {(place, at): transaction for at in range(batch.first, batch.last + 1)}
     found = {out.of: (f"{out.topic}[{out.partition}]", out.offset) for out in outs}
     return {of: (place[0], by_place[place]) for of, place in found.items() if place in by_place}
+
+
+def peak_mb(pid: int) -> int:
+    """The most memory that the process ever had, by Linux."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) // 1024

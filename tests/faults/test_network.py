@@ -10,6 +10,7 @@ from tests.faults.proxy import (
     END_TXN,
     EVALSHA,
     MGET,
+    PRODUCE,
     TXN_OFFSET_COMMIT,
     Act,
     Kind,
@@ -17,6 +18,7 @@ from tests.faults.proxy import (
     cut,
     delayed,
     dropped,
+    refused,
 )
 from tests.faults.scene import TRANSACTION_MS, Scene
 
@@ -24,6 +26,7 @@ pytestmark = [pytest.mark.faults, pytest.mark.timeout(180)]
 slow = pytest.mark.slow
 
 LONG_S = TRANSACTION_MS / 1000 + 2
+NOT_ALLOWED = 30  # GROUP_AUTHORIZATION_FAILED: the transaction can only be aborted
 
 KAFKA = [
     pytest.param(END_TXN, "response", dropped, id="the answer to a commit is lost", marks=slow),
@@ -34,6 +37,8 @@ KAFKA = [
     pytest.param(TXN_OFFSET_COMMIT, "response", dropped, id="the answer to the offsets is lost", marks=slow),
     pytest.param(TXN_OFFSET_COMMIT, "request", delayed(LONG_S), id="offsets come after their transaction", marks=slow),
     pytest.param(ADD_OFFSETS, "response", dropped, id="the answer to the group is lost", marks=slow),
+    pytest.param(ADD_OFFSETS, "response", refused(NOT_ALLOWED), id="a batch is refused once", marks=slow),
+    pytest.param(PRODUCE, "request", delayed(1.5), id="a batch's records come late", marks=slow),
 ]
 REDIS = [
     pytest.param(EVALSHA, "response", cut, id="the answer to a write is lost"),

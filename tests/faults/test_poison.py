@@ -11,23 +11,9 @@ from confluent_kafka.admin import AdminClient
 from riskstream.models.bundle import load_bundle, write_bundle
 from riskstream.models.domain import load_domain
 from tests.faults.conftest import NewScene
-from tests.faults.scene import Scene
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(180)]
 slow = pytest.mark.slow
-
-
-def halted(scene: Scene, *words: str) -> None:
-    """It ended by itself with the exit code for an operator, said these words, and what it left is right so far."""
-    assert scene.pipeline.workers["a"].wait(60) == 1, scene.last_words()
-    said = scene.pipeline.log()
-    assert all(word in said for word in words), scene.last_words()
-    outs = scene.pipeline.outputs(5, most=len(scene.pipeline.fed))
-    places = [out.of for out in outs]
-    assert len(places) == len(set(places))
-    for partition in {out.partition for out in outs}:
-        offsets = sorted(offset for number, offset in places if number == partition)
-        assert offsets == list(range(len(offsets))), "there is a gap before the place where it halted"
 
 
 @slow
@@ -41,7 +27,7 @@ def test_a_damaged_batch_halts_the_worker_there(new_scene: NewScene) -> None:
         file.seek(-20, 2)
         file.write(bytes([byte[0] ^ 0xFF]))
     scene.start()
-    halted(scene, "damaged", scene.pipeline.topics[0])
+    scene.halted("damaged", scene.pipeline.topics[0])
 
 
 @slow
@@ -49,7 +35,7 @@ def test_a_model_that_says_nan_is_rolled_back_by_an_operator(new_scene: NewScene
     scene = new_scene()
     scene.feed(600)
     scene.start("a", BUNDLE=str(nan_bundle(bundle, tmp_path / "nan")))
-    halted(scene, "Roll back to a model that works")
+    scene.halted("Roll back to a model that works")
     scene.start()
     scene.end()
 
@@ -59,7 +45,7 @@ def test_a_missing_dead_letter_topic_is_said_at_the_start(new_scene: NewScene) -
     scene = new_scene()
     scene.feed(600)
     scene.start("a", DEAD_LETTER_TOPIC="nowhere")
-    halted(scene, "topics do not exist: nowhere", "riskstream topics create")
+    scene.halted("topics do not exist: nowhere", "riskstream topics create")
     scene.start()
     scene.end()
 

@@ -10,7 +10,8 @@ import pytest
 import redis
 
 from tests.faults.conftest import NewScene
-from tests.faults.scene import Rig, Scene
+from tests.faults.scene import PARTITIONS, Rig, Scene
+from tests.support.payments import log_of, records_of
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(180)]
 slow = pytest.mark.slow
@@ -32,6 +33,17 @@ def under_way(new_scene: NewScene, **environment: str) -> Scene:
 
 def test_emptied(new_scene: NewScene, client: "redis.Redis") -> None:
     scene = under_way(new_scene)
+    client.flushall()
+    assert scene.end().degraded == 0
+
+
+@slow
+def test_emptied_just_after_a_start(new_scene: NewScene, client: "redis.Redis") -> None:
+    """The mark was read before, the histories are read after: the mark that comes with them tells."""
+    scene = under_way(new_scene)
+    assert scene.pipeline.stop() == 0
+    scene.start("b")
+    scene.await_words("state is taken", "b")
     client.flushall()
     assert scene.end().degraded == 0
 
@@ -67,6 +79,28 @@ def test_a_copy_from_a_time_between_two_restarts(new_scene: NewScene, client: "r
     if restart:
         scene.start()
     assert scene.end().degraded == 0
+
+
+@slow
+def test_a_copy_whose_marks_are_older_than_its_histories(lone_scene: NewScene, client: "redis.Redis") -> None:
+    """Such as a copy key by key makes while facts are written. One user has more facts since than a history holds."""
+    scene, until = lone_scene(), 700
+    scene.records = list(records_of(log_of(users=1), PARTITIONS))
+    for more in (650, 680, 700):
+        work_off(scene, until)
+        marks = {key: cast(bytes, client.get(key)) for key in client.scan_iter(f"rs:*{scene.pipeline.name}/*:applied")}
+        work_off(scene, until + more)
+        client.mset(marks)
+        until += more + 50
+    scene.start()
+    scene.end()
+
+
+def work_off(scene: Scene, until: int) -> None:
+    scene.feed(until)
+    scene.start()
+    scene.await_outputs(until)
+    assert scene.pipeline.stop() == 0
 
 
 @slow

@@ -59,6 +59,7 @@ class Pipeline:
     environment: dict[str, str] = field(default_factory=dict)
     workers: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     fed: list[Fed] = field(default_factory=list)
+    program: tuple[str, ...] = ("riskstream.workers",)
 
     @property
     def topics(self) -> tuple[str, str, str]:
@@ -69,17 +70,19 @@ class Pipeline:
         return f"stats-{self.name}"
 
     def create_topics(self) -> None:
+        self.create_topic(*self.topics, self.stats_topic)
+
+    def create_topic(self, *names: str) -> None:
         config = {"max.message.bytes": "16777216", "message.timestamp.type": "CreateTime"}
-        new = [NewTopic(name, self.partitions, 1, config=config) for name in (*self.topics, self.stats_topic)]
+        new = [NewTopic(name, self.partitions, 1, config=config) for name in names]
         client = AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 4})
         for future in client.create_topics(new).values():
             future.result(20)
 
-    def feed(self, records: Sequence[Any], headers: Any = None) -> None:
-        """Send (partition, key, value) records and wait until the broker has them."""
-        producer = Producer(
-            {"bootstrap.servers": self.bootstrap, "enable.idempotence": True, "message.max.bytes": 17_000_000}
-        )
+    def feed(self, records: Sequence[Any], headers: Any = None, **config: Any) -> None:
+        """Send (partition, key, value) records and wait until the broker has them. `config`: of the producer."""
+        usual = {"bootstrap.servers": self.bootstrap, "enable.idempotence": True, "message.max.bytes": 17_000_000}
+        producer = Producer({**usual, **{key.replace("_", "."): value for key, value in config.items()}})
 
         def delivered(error: Any, message: Message) -> None:
             assert error is None, error
@@ -110,7 +113,7 @@ class Pipeline:
         }
         with (self.logs / f"{self.name}-{slot}.log").open("ab") as log:
             worker = subprocess.Popen(
-                [sys.executable, "-m", "riskstream.workers", "worker"],
+                [sys.executable, "-m", *self.program, "worker"],
                 env={**os.environ, **{f"RISKSTREAM_{key}": value for key, value in settings.items()}},
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -16,7 +16,7 @@ PROTOCOL ?= classic
 SHOW_FETCHES = awk -v all="$$(grep -c '==' requirements.lock)" \
 	'/^Collecting/ { printf "\r  package %d of %d", ++n, all; fflush() } /^Installing/ { print ", unpacking"; fflush() }'
 
-.PHONY: help env demo test test-unit faults faults-all mutants bench check format up down lock clean
+.PHONY: help env demo test test-unit faults faults-all mutants bench bench-drift check format up down lock clean
 
 help: ## this list
 	@echo "Riskstream: payments in, risk scores out, exactly once."; echo
@@ -38,6 +38,9 @@ faults: $(READY) ## a random mix of faults, judged: make faults DURATION=120 SEE
 
 bench: $(READY) ## what a worker costs and how long it takes; make bench QUICK=1: the main figures in a minute
 	@$(BIN)/python -m tests.bench $(if $(QUICK),--quick) $(BENCH)
+
+bench-drift: $(READY) ## how often drift alerts are wrong, and how small a change they see: some minutes
+	@$(BIN)/python -m tests.bench.drift $(BENCH)
 
 faults-all: $(READY) ## every named fault, judged: about half an hour
 	@$(BIN)/python -m pytest -m faults tests/faults

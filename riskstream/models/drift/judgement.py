@@ -25,6 +25,8 @@ Floats = NDArray[np.float64]
 LEAST_SHARE = {"missing": 0.01, "new_values": 0.005, "prediction": 0.005, "degraded": 0.02, "dead_letters": 0.005}
 LEAST_LOCATION = 0.03
 LEAST_DISTANCE = 0.1
+# Where fewer events are expected, they are taken to come in clusters of at least this variance over mean.
+FEW_EXPECTED, CLUSTER = 5.0, 4.0
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,7 @@ class Judge:
         columns = len(self.shape.columns)
         weight, crowd = np.maximum(memory.weight, 1), self._crowd(seen, memory)
         deviates = np.concatenate([found.share_deviate, found.location_deviate])
-        excess = np.maximum(memory.squares / weight, 1)[:-columns]
+        excess = np.maximum(memory.squares / weight, self._least_excess(seen, memory))[:-columns]
         t = deviates / np.sqrt(1 + (excess - 1) * crowd[:-columns])
         two_sided = 2 * special.stdtr(weight[:-columns], -np.abs(t))
         mean, deviation = self._usual_root(memory, seen)
@@ -111,6 +113,13 @@ class Judge:
         return np.concatenate([two_sided, one_sided]), np.concatenate(
             [found.share_effect, found.location_effect, np.where(np.isnan(found.chi2), np.nan, beyond)]
         )
+
+    def _least_excess(self, seen: Tally, memory: Memory) -> Floats:
+        """What is rare comes in clusters, one customer's, and calm windows have too few of them to tell of it."""
+        usual = memory.recent
+        expected = seen.trials * usual.hits / np.maximum(usual.trials, 1)
+        shares = np.where(np.minimum(expected, seen.trials - expected) < FEW_EXPECTED, CLUSTER, 1.0)
+        return np.concatenate([shares, np.ones(2 * len(self.shape.columns))])
 
     def _usual_root(self, memory: Memory, seen: Tally) -> tuple[Floats, Floats]:
         """Mean and deviation of the cube root of a calm chi-square; at least what Wilson and Hilferty say."""

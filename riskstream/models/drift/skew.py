@@ -24,7 +24,10 @@ class Skewed(NamedTuple):
 
 
 def find_skew(judge: Judge, memory: Memory) -> tuple[Skewed, ...]:
-    """The features that are far from the reference in the recent windows of all traffic, the farthest first."""
+    """The features that are far from the reference in the recent windows of all traffic, the farthest first.
+
+    Fewer missing values than in training are no skew: a model is trained with more than usual, to live with them.
+    """
     if memory.windows < judge.rules.warm_up:
         return ()
     shape, found = judge.shape, compare(judge.shape, memory.recent, judge.shape.known)
@@ -32,7 +35,7 @@ def find_skew(judge: Judge, memory: Memory) -> tuple[Skewed, ...]:
     with np.errstate(invalid="ignore", divide="ignore"):
         known, now = shape.known.hits / shape.known.trials, memory.recent.hits / memory.recent.trials
     missing = [
-        Skewed(shape.shares[k], abs(float(found.share_effect[k])) / MISSING_LIMIT, "missing share", known[k], now[k])
+        Skewed(shape.shares[k], float(found.share_effect[k]) / MISSING_LIMIT, "missing share", known[k], now[k])
         for k in range(features)
     ]
     judged = judge.judged[len(shape.shares) :]

@@ -23,6 +23,7 @@ WARM_DAYS = 30
 LEARNING, REST = 32, 8  # windows before the first change, and between two
 LASTS = 4  # windows of each change
 WORLD = SimulationConfig(seed=7, users=2_000, events=99_200, days=62)
+HIT_BY_ATTACK = ("amount", "count", "distinct", "new", "same_merchant", "since_last")
 LOST_SHARE, AMOUNT_FACTOR, ATTACKERS_SHARE = 0.3, 3, 0.25
 
 
@@ -32,8 +33,8 @@ class Planted(NamedTuple):
     name: str
     start: int
     end: int
-    kind: str
-    features: str  # beginning of the lead's name; any for an attack, which moves many
+    kinds: tuple[str, ...]
+    features: tuple[str, ...]  # beginnings of the names that may lead
     segment: str | None
 
     def explains(self, alert: Alert) -> bool:
@@ -41,8 +42,8 @@ class Planted(NamedTuple):
         return self.start < alert.raised_at <= self.end + WINDOW_MS
 
     def named_by(self, alert: Alert) -> bool:
-        right = alert.kind == self.kind and alert.feature.startswith(self.features) and alert.segment == self.segment
-        return right and self.explains(alert)
+        right = alert.kind in self.kinds and alert.feature.startswith(self.features)
+        return right and alert.segment == self.segment and self.explains(alert)
 
     def windows_until(self, alert: Alert) -> int:
         return (alert.raised_at - self.start) // WINDOW_MS
@@ -75,9 +76,9 @@ def _plan(begin: int) -> tuple[Planted, Planted, Planted]:
     starts = [begin + (LEARNING + number * (LASTS + REST)) * WINDOW_MS for number in range(3)]
     bug, attack, amounts = ((start, start + LASTS * WINDOW_MS) for start in starts)
     return (
-        Planted("upstream loses ip_country on web", *bug, "missing", "ip_country_differs", "channel=web"),
-        Planted("attack wave: card testing", *attack, "shift", "", "channel=web"),
-        Planted("amounts three times as high", *amounts, "shift", "amount", None),
+        Planted("upstream loses ip_country on web", *bug, ("missing",), ("ip_country_differs",), "channel=web"),
+        Planted("attack wave: card testing", *attack, ("shift", "new_values"), HIT_BY_ATTACK, "channel=web"),
+        Planted("amounts three times as high", *amounts, ("shift",), ("amount",), None),
     )
 
 

@@ -14,9 +14,11 @@ TREES = {"TreeEnsembleClassifier", "TreeEnsembleRegressor", "TreeEnsemble"}
 LINEAR = {"LinearClassifier", "LinearRegressor"}
 PREPARATION = {"Imputer", "Scaler", "FeatureVectorizer", "ArrayFeatureExtractor"}
 ARITHMETIC = {"Add", "Sub", "Mul", "Div", "Neg", "Exp", "Log", "Clip", "Where", "IsNaN", "Less", "Greater"}
+# A sum's last bits depend on its order, and that on the batch's shape, unless its terms are whole numbers.
+WHOLE = {"Min", "Max", "Round", "ReduceSum"}
 LAYERS = {"Gemm", "MatMul", "Relu", "Tanh", "Sigmoid", "Softmax"}
 SHAPES = {"Cast", "Identity", "Constant", "Concat", "Gather", "Slice", "Squeeze", "Unsqueeze", "Reshape", "Flatten"}
-ALLOWED_OPERATORS = {"ai.onnx.ml": TREES | LINEAR | PREPARATION, "": ARITHMETIC | LAYERS | SHAPES}
+ALLOWED_OPERATORS = {"ai.onnx.ml": TREES | LINEAR | PREPARATION, "": ARITHMETIC | WHOLE | LAYERS | SHAPES}
 
 
 class GraphError(ValueError):

@@ -16,6 +16,8 @@ from riskstream.models.calibration import Calibration, logit
 
 Floats = NDArray[np.float64]
 
+ROUNDING = 1e-6  # the shares of a forest's trees, added up in float32, may come to a little more than one
+
 
 class Answer(NamedTuple):
     """`risk` [n], and `probabilities` [n, classes] in the order of the output's classes; None for a binary model."""
@@ -26,38 +28,50 @@ class Answer(NamedTuple):
 
 def answer_of(output: Output, calibration: Calibration, said: Floats) -> Answer:
     """`said` is [n] for a binary output and [n, classes] for the others, valid as `is_valid` says."""
-    return _MEANINGS[output.task](output.kind == "logit", calibration, said)
+    return _MEANINGS[output.task](output, calibration, said)
 
 
 def is_valid(output: Output, said: Floats) -> NDArray[np.bool_]:
     """Per row: are these finite logits, or probabilities from 0 to 1? False for NaN."""
-    good = np.isfinite(said) if output.kind == "logit" else (said >= 0.0) & (said <= 1.0)
+    good = np.isfinite(said) if output.kind == "logit" else (said >= 0.0) & (said <= 1.0 + ROUNDING)
     whole: NDArray[np.bool_] = np.logical_and.reduce(good.reshape(len(said), -1), axis=1)
     return whole
 
 
-def _binary(logits: bool, calibration: Calibration, said: Floats) -> Answer:
-    return Answer(calibration.apply(said if logits else logit(said)), None)
+def risk_logits(output: Output, said: Floats) -> Floats:
+    """What the calibration is applied to: the logit of the risk, [n], or of each label, [n, labels]."""
+    logits = said if output.kind == "logit" else logit(np.minimum(said, 1.0))
+    if output.task != "multiclass":
+        return logits
+    if output.kind == "logit":
+        _, whole = _softmax(said[:, 1:])
+        odds: Floats = np.log(whole) + said[:, 1:].max(axis=1) - said[:, 0]
+        return odds
+    return logit(np.minimum(reduce(np.add, said[:, 1:].T), 1.0))
 
 
-def _multiclass(logits: bool, calibration: Calibration, said: Floats) -> Answer:
+def _binary(output: Output, calibration: Calibration, said: Floats) -> Answer:
+    return Answer(calibration.apply(risk_logits(output, said)), None)
+
+
+def _multiclass(output: Output, calibration: Calibration, said: Floats) -> Answer:
     """Risk is 1 - P(first class), the honest one. Calibration moves the risk; the other classes share it as before."""
-    if logits:
-        risky, whole = _softmax(said[:, 1:])
-        uncalibrated = np.log(whole) + said[:, 1:].max(axis=1) - said[:, 0]
-    else:
-        whole = reduce(np.add, said[:, 1:].T)
-        risky = said[:, 1:] / np.where(whole > 0, whole, 1.0)[:, np.newaxis]
-        risky[whole == 0] = 1.0 / risky.shape[1]
-        uncalibrated = logit(np.minimum(whole, 1.0))
-    risk = calibration.apply(uncalibrated)
-    return Answer(risk, np.column_stack([1.0 - risk, risky * risk[:, np.newaxis]]))
+    risk = calibration.apply(risk_logits(output, said))
+    shares = _softmax(said[:, 1:])[0] if output.kind == "logit" else _shares(said[:, 1:])
+    return Answer(risk, np.column_stack([1.0 - risk, shares * risk[:, np.newaxis]]))
 
 
-def _multilabel(logits: bool, calibration: Calibration, said: Floats) -> Answer:
+def _multilabel(output: Output, calibration: Calibration, said: Floats) -> Answer:
     """Labels do not exclude each other; the risk is that of the likeliest."""
-    probabilities = calibration.apply(said if logits else logit(said))
+    probabilities = calibration.apply(risk_logits(output, said))
     return Answer(probabilities.max(axis=1), probabilities)
+
+
+def _shares(probabilities: Floats) -> Floats:
+    """Of their sum; equal ones of nothing."""
+    whole: Floats = reduce(np.add, probabilities.T)
+    shares = probabilities / np.where(whole > 0, whole, 1.0)[:, np.newaxis]
+    return np.where(whole[:, np.newaxis] > 0, shares, 1.0 / probabilities.shape[1])
 
 
 def _softmax(logits: Floats) -> tuple[Floats, Floats]:
@@ -67,7 +81,7 @@ def _softmax(logits: Floats) -> tuple[Floats, Floats]:
     return powers / whole[:, np.newaxis], whole
 
 
-_MEANINGS: dict[str, Callable[[bool, Calibration, Floats], Answer]] = {
+_MEANINGS: dict[str, Callable[[Output, Calibration, Floats], Answer]] = {
     "binary": _binary,
     "multiclass": _multiclass,
     "multilabel": _multilabel,

@@ -8,6 +8,7 @@ from typer.core import TyperGroup
 
 from riskstream.workers.commands import offline
 from riskstream.workers.commands.model import model
+from riskstream.workers.commands.train import train
 from riskstream.workers.exits import EXIT_CODES, INTERRUPTED, explain
 
 EPILOG = "\n\n".join(
@@ -57,6 +58,7 @@ app.add_typer(bundle, name="bundle", rich_help_panel=MODEL)
 app.add_typer(model, name="model", rich_help_panel=MODEL)
 app.command(rich_help_panel=MODEL)(offline.dataset)
 app.command(rich_help_panel=MODEL)(offline.check)
+app.command(rich_help_panel=MODEL)(train)
 
 
 @app.command(rich_help_panel=RUN)
@@ -140,20 +142,6 @@ def simulate(
     if profile_history:
         targets.write_profiles(profile_history, log, days)
     return targets.send(held, log, malformed_share, seed, rate) if to_topic else 0
-
-
-@app.command(rich_help_panel=MODEL)
-def train(
-    out: Annotated[Path, typer.Option(file_okay=False, help="The bundle's directory, which must not exist yet.")],
-    users: Annotated[int | None, typer.Option(min=1, help="Simulated customers.", show_default=False)] = None,
-    seed: Annotated[int | None, typer.Option(help="The same seed gives the same model.", show_default=False)] = None,
-) -> int:
-    """Train the default model on simulated payments and write its bundle. Takes less than a minute."""
-    from riskstream.models.training.__main__ import main as run
-
-    given = {"users": users, "seed": seed}
-    run(out=out, **{name: value for name, value in given.items() if value is not None})
-    return 0
 
 
 @app.command(rich_help_panel=LOOK)

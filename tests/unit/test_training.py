@@ -1,27 +1,40 @@
-"""A small training run, whole, and the gates that a wrong model does not pass."""
+"""Small training runs, whole, of every kind of model and of label, and the gates that a wrong model does not pass."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any, Literal
 
+import msgspec
 import numpy as np
 import onnx
 import pytest
 
-from riskstream.models.bundle import Bundle, Smoke, load_bundle
+from riskstream.models.bundle import Bundle, BundleError, Smoke, load_bundle
+from riskstream.models.outputs import Answer
 from riskstream.models.payment import DOMAIN
 from riskstream.models.policy import Policy
 from riskstream.models.scorer import Scorer
-from riskstream.models.simulation import SimulationConfig, simulate
-from riskstream.models.training import ParityError, Trained, TrainingConfig, boosting, train
+from riskstream.models.training.config import Kind, Model, Parameter, Search, TrainConfig, Validation
 from riskstream.models.training.evidence import candidates, edges_of, histogram
-from riskstream.models.training.examples import fingerprint, make_examples, split_by_time
-from riskstream.models.training.parity import boundary_rows, check_parity
-from riskstream.models.training.thresholds import choose_policy
+from riskstream.models.training.examples import TrainingData
+from riskstream.models.training.export import Origin
+from riskstream.models.training.leafwise import LeafWise
+from riskstream.models.training.learners import Exported
+from riskstream.models.training.parity import ParityError, boundaries, boundary_rows, check_batches, check_parity
+from riskstream.models.training.pipeline import Trained, train
+from tests.support.training import relabelled, small_data
 
-SMALL = TrainingConfig(users=400, events=30_000, trees=60)
-MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
+ORIGIN = Origin(datetime(2026, 1, 1, tzinfo=UTC), "abc123")
 POLICY = Policy(review=0.5, decline=0.8)
+CONFIG = TrainConfig(model=Model(trees=60, parameters={"nthread": 1}), bootstrap=20)
+QUICK: dict[str, dict[str, Parameter]] = {
+    "xgboost": {"nthread": 1, "eta": 0.3},
+    "lightgbm": {"num_threads": 1},
+    "logistic": {"C": 0.01},
+}
+KINDS: tuple[Kind, ...] = ("xgboost", "lightgbm", "random_forest", "logistic")
 
 
 @pytest.fixture(scope="module")
@@ -30,13 +43,22 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def trained(folder: Path) -> Trained:
-    return train(SMALL, folder / "one", MOMENT)
+def data(folder: Path) -> TrainingData:
+    return small_data(folder)
+
+
+@pytest.fixture(scope="module")
+def trained(folder: Path, data: TrainingData) -> Trained:
+    return train(CONFIG, data, DOMAIN, folder / "one", ORIGIN)
 
 
 @pytest.fixture(scope="module")
 def bundle(trained: Trained) -> Bundle:
     return trained.bundle
+
+
+def small(kind: Kind) -> TrainConfig:
+    return TrainConfig(model=Model(kind=kind, trees=10, parameters=QUICK.get(kind, {})), bootstrap=0)
 
 
 def test_the_bundle_serves_what_was_trained(trained: Trained, folder: Path) -> None:
@@ -45,14 +67,100 @@ def test_the_bundle_serves_what_was_trained(trained: Trained, folder: Path) -> N
     assert load_bundle(folder / "one", DOMAIN.features) == trained.bundle
 
 
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("labels", ["binary", "multiclass", "multilabel"])
+def test_every_kind_of_model_serves_every_kind_of_label(
+    data: TrainingData, tmp_path: Path, kind: Kind, labels: Literal["binary", "multiclass", "multilabel"]
+) -> None:
+    given = data if labels == "binary" else relabelled(data, labels)
+    done = train(small(kind), given, DOMAIN, tmp_path / "bundle", ORIGIN)
+    assert done.parity.largest <= 1e-6
+    assert done.parity.flips == 0
+    assert done.bundle.manifest.output.task == labels
+    assert done.bundle.manifest.metrics["auc"] > 0.7
+    assert ("auc_stolen_card" in done.bundle.manifest.metrics) == (labels != "binary")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_same_seed_makes_the_same_bundle(data: TrainingData, tmp_path: Path, kind: Kind) -> None:
+    for name in ("one", "two"):
+        train(small(kind), data, DOMAIN, tmp_path / name, ORIGIN)
+    for name in ("bundle.json", "model.onnx", "reference.json", "smoke.json"):
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes(), name
+
+
+def test_another_seed_makes_another_model(data: TrainingData, bundle: Bundle, tmp_path: Path) -> None:
+    other = train(msgspec.structs.replace(CONFIG, seed=8), data, DOMAIN, tmp_path / "other", ORIGIN)
+    assert other.bundle.model != bundle.model
+
+
+def test_the_manifest_says_where_the_model_comes_from(bundle: Bundle, data: TrainingData) -> None:
+    training = bundle.manifest.training
+    assert training.fingerprint == data.about.fingerprint
+    assert training.commit == "abc123"
+    assert training.cuts["train"] == data.about.cuts.train
+    assert training.parameters["model.trees"] == training.parameters["trees_grown"] == 60
+    assert {"xgboost-cpu", "onnxruntime"} <= training.libraries.keys()
+
+
 def test_the_model_knows_fraud_and_is_not_omniscient(bundle: Bundle) -> None:
-    assert 0.8 < bundle.manifest.metrics["auc"] < 0.9999
+    metrics = bundle.manifest.metrics
+    assert 0.8 < metrics["auc"] < 0.9999
+    assert metrics["auc_low"] <= metrics["auc"] <= metrics["auc_high"]
 
 
-def test_the_same_seed_makes_the_same_bundle(bundle: Bundle, folder: Path) -> None:
-    train(SMALL, folder / "two", MOMENT)
-    for name in ("bundle.json", *bundle.manifest.files):
-        assert (folder / "one" / name).read_bytes() == (folder / "two" / name).read_bytes(), name
+def test_no_bundle_takes_the_place_of_another(data: TrainingData, trained: Trained) -> None:
+    with pytest.raises(BundleError, match="already exists"):
+        train(CONFIG, data, DOMAIN, trained.path, ORIGIN)
+
+
+def rounded_to_nearest(model: LeafWise, name: str) -> Exported:
+    """What the usual converter makes of LightGBM's thresholds."""
+    right = onnx.load_model_from_string(EXPORT(model, name).model)
+    values = next(part for part in right.graph.node[0].attribute if part.name == "nodes_values")
+    values.floats[:] = [np.nextafter(np.float32(value), np.float32(np.inf)) for value in values.floats]
+    return Exported(bytes(right.SerializeToString()), "logit", "logits")
+
+
+EXPORT: Callable[[LeafWise, str], Exported] = LeafWise.export
+
+
+def test_a_failing_gate_leaves_no_bundle_behind(
+    data: TrainingData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(LeafWise, "export", rounded_to_nearest)
+    with pytest.raises(ParityError, match="no bundle was made"):
+        train(small("lightgbm"), data, DOMAIN, tmp_path / "bundle", ORIGIN)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_row_that_sees_its_batch_does_not_pass() -> None:
+    rows = np.random.default_rng(0).normal(size=(3_000, 2)).astype(np.float32)
+
+    def looks_around(batch: np.ndarray) -> Answer:
+        return Answer(batch[:, 0] + 1e-9 * len(batch), None)
+
+    with pytest.raises(ParityError, match="batches of 1;"):
+        check_batches(looks_around, rows)
+
+
+def test_early_stopping_grows_fewer_trees_and_folds_judge_the_future(data: TrainingData, tmp_path: Path) -> None:
+    model = Model(trees=400, early_stopping=5, parameters={"eta": 0.3, "nthread": 1})
+    config = TrainConfig(model=model, validation=Validation(folds=3), bootstrap=0)
+    done = train(config, data, DOMAIN, tmp_path / "bundle", ORIGIN)
+    assert 1 <= int(done.bundle.manifest.training.parameters["trees_grown"]) < 400
+    assert 1 <= len(done.folds) <= 3
+    assert all(0.05 < worth <= 1 for worth in done.folds)
+
+
+def test_a_search_is_repeatable_and_keeps_what_is_fixed(data: TrainingData, tmp_path: Path) -> None:
+    model = Model(kind="logistic", parameters={"max_iter": 200})
+    config = TrainConfig(model=model, validation=Validation(folds=1), search=Search(trials=3), bootstrap=0)
+    found = [
+        train(config, data, DOMAIN, tmp_path / name, ORIGIN).bundle.manifest.training.parameters for name in ("a", "b")
+    ]
+    assert found[0] == found[1]
+    assert found[0]["model.parameters.max_iter"] == 200
 
 
 def test_the_reference_counts_every_held_out_row(bundle: Bundle) -> None:
@@ -71,9 +179,8 @@ def test_smoke_cases_reach_from_all_missing_to_both_extremes(bundle: Bundle) -> 
     assert np.ptp(bundle.smoke.expected) > 0.1
 
 
-def test_no_smoke_case_is_a_row_of_the_log(bundle: Bundle) -> None:
-    log = simulate(SimulationConfig(seed=SMALL.seed, users=SMALL.users, events=SMALL.events, days=SMALL.days))
-    known = {row.tobytes() for row in make_examples(DOMAIN, log, SMALL.seed).features}
+def test_no_smoke_case_is_a_row_of_the_log(bundle: Bundle, data: TrainingData) -> None:
+    known = {row.tobytes() for part in (data.train, data.calibration, data.test) for row in part.features}
     rows = np.array(bundle.smoke.rows, np.float64).astype(np.float32)
     assert not any(row.tobytes() in known for row in rows)
 
@@ -89,56 +196,33 @@ def with_less_or_equal(model: bytes) -> bytes:
 def test_boundary_rows_show_a_comparison_that_is_off_by_one_step(bundle: Bundle) -> None:
     nothing = Smoke(rows=bundle.smoke.rows[:1], expected=bundle.smoke.expected[:1])
     wrong = Scorer(replace(bundle, model=with_less_or_equal(bundle.model), smoke=nothing))
-    edges = boundary_rows(candidates(bundle.reference, seed=1), boosting.splits(bundle.model), seed=1)
+    edges = boundary_rows(candidates(bundle.reference, seed=1), boundaries(bundle), seed=1)
     with pytest.raises(ParityError, match="differ"):
-        check_parity(Scorer(bundle)(edges), wrong(edges), bundle.manifest.thresholds)
+        check_parity(Scorer(bundle).answer(edges), wrong.answer(edges), bundle.manifest.thresholds)
+
+
+def answer(scores: Any) -> Answer:
+    return Answer(np.asarray(scores), None)
 
 
 def test_parity_forgives_rounding() -> None:
     scores = np.array([0.1, 0.5, 0.9])
-    parity = check_parity(scores, scores + 1e-7, POLICY)
+    parity = check_parity(answer(scores), answer(scores + 1e-7), POLICY)
     assert 0.9e-7 < parity.largest < 1.1e-7
-    assert parity.flips == 0
+    assert (parity.flips, parity.rows) == (0, 3)
 
 
 @pytest.mark.parametrize("change", [[2e-6, 0.0, 0.0], [0.0, -1e-9, 0.0], [0.0, 0.0, np.nan]])
 def test_parity_refuses_a_difference_a_flip_and_a_nan(change: list[float]) -> None:
     scores = np.array([0.1, 0.5, 0.9])
     with pytest.raises(ParityError, match="differ"):
-        check_parity(scores, scores + np.array(change), POLICY)
+        check_parity(answer(scores), answer(scores + np.array(change)), POLICY)
 
 
-def test_the_parts_of_the_log_follow_each_other_in_time() -> None:
-    examples = make_examples(DOMAIN, simulate(SimulationConfig(seed=3, users=50, events=2_000, days=60)), 3)
-    split = split_by_time(examples)
-    parts = (split.train, split.calibration, split.test)
-    shares = [len(part) / len(examples) for part in parts]
-    assert shares == pytest.approx([0.6, 0.2, 0.2], abs=0.01)
-    assert np.concatenate([part.features for part in parts]).tobytes() == examples.features.tobytes()
-
-
-def test_a_repeat_is_not_one_more_example() -> None:
-    config = SimulationConfig(seed=3, users=50, events=2_000, days=60, repeat_share=0.1)
-    log = simulate(config)
-    warm = log.events[0].event_time + DOMAIN.features.spec.horizon_ms
-    distinct = {event.event_id for event in log.events if event.event_time >= warm}
-    assert len(make_examples(DOMAIN, log, 3)) == len(distinct) < 1_000
-
-
-def test_the_fingerprint_is_that_of_the_log() -> None:
-    config = SimulationConfig(seed=3, users=20, events=200)
-    assert fingerprint(simulate(config)) == fingerprint(simulate(config))
-    assert fingerprint(simulate(config)) != fingerprint(simulate(replace(config, seed=4)))
-
-
-def test_thresholds_stand_in_gaps_between_scores() -> None:
-    rng = np.random.default_rng(0)
-    labels = (rng.random(5_000) < 0.02).astype(np.uint8)
-    scores = np.clip(0.35 * labels + rng.normal(0.1, 0.1, 5_000), 0, 1)
-    policy = choose_policy(scores, labels)
-    assert 0.015 < (scores >= policy.review).mean() < 0.025
-    assert labels[scores >= policy.decline].mean() >= 0.8
-    assert not {policy.review, policy.decline} & set(scores.tolist())
+def test_parity_looks_at_the_probability_of_every_class() -> None:
+    risk, several = np.array([0.1]), np.array([[0.9, 0.04, 0.06]])
+    with pytest.raises(ParityError, match="differ"):
+        check_parity(Answer(risk, several), Answer(risk, several[:, [0, 2, 1]]), POLICY)
 
 
 @pytest.mark.parametrize(

@@ -113,13 +113,14 @@ def test_rows_need_not_lie_one_after_the_other_nor_be_writable() -> None:
 def trained() -> bytes:
     """A model of our own trainer: every split is there because rows came by."""
     boosting = pytest.importorskip("riskstream.models.training.boosting")
-    examples = pytest.importorskip("riskstream.models.training.examples")
+    learners = pytest.importorskip("riskstream.models.training.learners")
+    config = pytest.importorskip("riskstream.models.training.config")
     rng = np.random.default_rng(10)
     features = rng.exponential(100, (3000, WIDTH)).round(1).astype(np.float32)
     features[rng.random(features.shape) < 0.2] = np.nan
     labels = (np.nansum(features, axis=1) + rng.normal(0, 50, len(features)) > 400).astype(np.uint8)
-    booster = boosting.fit(examples.Examples(features, labels, labels.astype(str)), 10, 1, lambda share: None)
-    return bytes(boosting.to_onnx(booster, WIDTH, "small"))
+    way = learners.Way(config.Model(trees=10), seed=1)
+    return bytes(boosting.fit(learners.lesson_of(features, labels, 2), way).export("small").model)
 
 
 def test_a_model_of_our_own_trainer_gives_the_same_bits(trained: bytes) -> None:

@@ -1,6 +1,1 @@
-"""Training: from a simulated log to a bundle that has proved itself. Nothing of it is on the serving side."""
-
-from riskstream.models.training.parity import ParityError
-from riskstream.models.training.pipeline import Trained, TrainingConfig, train
-
-__all__ = ["ParityError", "Trained", "TrainingConfig", "train"]
+"""Training: from a data set to a bundle that has proved itself. Nothing of it is on the serving side."""

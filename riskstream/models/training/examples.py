@@ -1,79 +1,108 @@
-"""Examples to learn from: a labelled log as feature vectors, made by the functions that serve live events."""
+"""Examples to learn from: a data set's rows as arrays, and what of them was known at a moment."""
 
-import hashlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from functools import cached_property
+from pathlib import Path
+from typing import Any
 
-import msgspec
 import numpy as np
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from riskstream.models.dataset.manifest import EXAMPLES, SPLITS, UNKNOWN, Dataset, DatasetError, Labels, read_manifest
 from riskstream.models.domain import Domain
-from riskstream.models.offline import replay
-from riskstream.models.simulation import SimulatedLog
 
-# A live join loses some profiles (stale, unreachable). A model that never saw that would be lost then too.
-PROFILE_LOSS = 0.1
-TRAIN_SHARE, CALIBRATION_SHARE = 0.6, 0.2
+Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class Examples:
-    """Row k of each is example k, in the log's order."""
+    """Row k of each is example k, in order of time.
+
+    `labels` int16 [n, columns]: of a binary or multi-class label the one column holds the class, of a multi-label one
+    each column 0 or 1. `known_at`: when the label came to be known. `segments`: columns to look at parts by.
+    """
 
     features: NDArray[np.float32]
-    labels: NDArray[np.uint8]
-    kinds: NDArray[np.str_]  # of fraud; empty if honest
+    labels: NDArray[np.int16]
+    event_time: Ints
+    known_at: Ints
+    amount: Ints
+    user: NDArray[np.uint64]
+    kind: NDArray[np.str_]  # of fraud; empty if honest or not told
+    segments: Mapping[str, NDArray[Any]]
 
     def __len__(self) -> int:
-        return len(self.labels)
+        return len(self.features)
 
-    def __getitem__(self, rows: slice) -> "Examples":
-        return Examples(self.features[rows], self.labels[rows], self.kinds[rows])
+    def __getitem__(self, rows: Any) -> "Examples":
+        parts = {field.name: getattr(self, field.name) for field in fields(self)}
+        segments = {name: values[rows] for name, values in self.segments.items()}
+        return Examples(**{name: part[rows] for name, part in parts.items() if name != "segments"}, segments=segments)
+
+    @cached_property
+    def risky(self) -> NDArray[np.bool_]:
+        """What a score of risk should tell: another class than the first, or any label."""
+        risky: NDArray[np.bool_] = np.any(self.labels > 0, axis=1)
+        return risky
+
+    def as_known(self, cut: int, gap_ms: int) -> "Examples":
+        """What a model made at `cut` could learn from: events old enough, and labels that had come by then."""
+        old = self[self.event_time + gap_ms <= cut]
+        labels = np.where((old.known_at <= cut)[:, np.newaxis], old.labels, np.int16(0))
+        return Examples(**{**{field.name: getattr(old, field.name) for field in fields(old)}, "labels": labels})
 
 
 @dataclass(frozen=True)
-class Split:
+class TrainingData:
     """In time order, as in life: learn from the past, calibrate on what came next, be judged on what came last."""
 
+    about: Dataset
     train: Examples
     calibration: Examples
     test: Examples
 
-
-def make_examples(domain: Domain, log: SimulatedLog, seed: int) -> Examples:
-    """The log after its first horizon, which only warms the histories: live ones are warm too.
-
-    Repeats are left out: they are the same example again.
-    """
-    count = len(log.events)
-    places = np.zeros(count, np.int32), np.arange(count)
-    vectors = replay(domain, log.events, *places, _profiles(domain, log, seed))
-    warm = log.events[0].event_time + domain.features.spec.horizon_ms
-    event_time = np.array([event.event_time for event in log.events])
-    kept = (vectors.original < 0) & (event_time >= warm)
-    return Examples(vectors.features[kept], log.labels[kept], np.array(log.fraud_kinds)[kept])
+    @property
+    def labels(self) -> Labels:
+        return self.about.labels
 
 
-def split_by_time(examples: Examples) -> Split:
-    first = int(len(examples) * TRAIN_SHARE)
-    second = first + int(len(examples) * CALIBRATION_SHARE)
-    return Split(examples[:first], examples[first:second], examples[second:])
+def read_training_data(path: Path, domain: Domain) -> TrainingData:
+    """The labelled rows of the data set at `path`. Raises DatasetError if it is not one for these features."""
+    about = read_manifest(path)
+    if (about.feature_set, tuple(about.features)) != (domain.features.id, domain.features.names):
+        what = f"made with feature set {about.feature_set}, but this release's {domain.name} is {domain.features.id}"
+        raise DatasetError(f"data set {path}: {what}; make it again with: riskstream dataset")
+    table = pq.read_table(path / EXAMPLES)
+    examples, split = _examples(table, about), _text(table["split"])
+    labelled = (examples.labels != UNKNOWN).all(axis=1)
+    parts = {name: examples[(split == name) & labelled] for name in SPLITS[1:] if name != "gap"}
+    for name, part in parts.items():
+        if not part.risky.any() or part.risky.all():
+            what = f"part {name} has {int(part.risky.sum())} risky examples of {len(part)}"
+            raise DatasetError(f"data set {path}: {what}; a model needs both kinds: give a longer log or other cuts")
+    return TrainingData(about, **parts)
 
 
-def fingerprint(log: SimulatedLog) -> str:
-    """The sha256 of all that the examples were made of."""
-    digest = hashlib.sha256()
-    for part in (log.events, log.fraud_kinds, log.profiles):
-        digest.update(msgspec.json.encode(part, order="sorted"))
-    return digest.hexdigest()
+def _examples(table: Any, about: Dataset) -> Examples:
+    present = set(table.column_names)
+    amount = table["amount"].to_numpy() if "amount" in present else np.zeros(table.num_rows)
+    segments = {name: _text(table[name]) for name in ("country", "channel") if name in present}
+    new = {True: "new", False: "known"}
+    return Examples(
+        features=np.column_stack([table[name].to_numpy() for name in about.columns]).astype(np.float32, copy=False),
+        labels=np.column_stack([table[name].to_numpy() for name in about.labels.columns]).astype(np.int16),
+        event_time=table["event_time"].to_numpy(),
+        known_at=table["label_time"].fill_null(0).to_numpy(),
+        amount=amount.astype(np.int64),
+        user=table["user"].to_numpy(),
+        kind=_text(table["kind"]) if "kind" in present else np.full(table.num_rows, ""),
+        segments=segments | {"user": np.array([new[one] for one in table["new_user"].to_pylist()])},
+    )
 
 
-def _profiles(domain: Domain, log: SimulatedLog, seed: int) -> list[msgspec.Struct | None]:
-    """What the join would have found for each event: as live, a stale profile is none, and some are lost on the way."""
-    lost = np.random.default_rng([seed, *b"profiles lost"]).random(len(log.events)) < PROFILE_LOSS
-    found: list[msgspec.Struct | None] = []
-    for event, gone in zip(log.events, lost.tolist(), strict=True):
-        profile = None if gone else log.profiles.get(event.user_id)
-        stale = profile is not None and event.event_time - profile.computed_at > domain.profile_max_age_ms
-        found.append(None if stale else profile)
-    return found
+def _text(column: Any) -> NDArray[np.str_]:
+    """A column of text, with codes or without; empty where there is none."""
+    text: NDArray[np.str_] = column.cast("string").fill_null("").to_numpy().astype(str)
+    return text

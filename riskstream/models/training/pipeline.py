@@ -1,127 +1,105 @@
-"""The training run, top to bottom: simulate, features, fit, calibrate, collect evidence, prove, write."""
+"""The training run, top to bottom: learn, calibrate, choose thresholds, export, prove, evaluate, write."""
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from datetime import datetime
-from importlib.metadata import version
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import msgspec
 import numpy as np
-import xgboost
 from numpy.typing import NDArray
 
-from riskstream.models.bundle import Bundle, Manifest, Output, Reference, Smoke, Training, load_bundle, write_bundle
-from riskstream.models.calibration import Platt
-from riskstream.models.payment import DOMAIN
-from riskstream.models.policy import Policy
-from riskstream.models.scorer import Scorer
-from riskstream.models.simulation import SimulationConfig, simulate
-from riskstream.models.training import boosting, evidence
-from riskstream.models.training.examples import Examples, fingerprint, make_examples, split_by_time
-from riskstream.models.training.parity import Parity, boundary_rows, check_parity
-from riskstream.models.training.thresholds import choose_policy, fit_platt, measure
-
-LIBRARIES = ("xgboost-cpu", "onnxmltools", "onnx", "onnxruntime", "scikit-learn", "numpy")
+from riskstream.models.bundle import Bundle, BundleError, load_bundle, write_bundle
+from riskstream.models.calibration import Calibration, PerLabel
+from riskstream.models.domain import Domain
+from riskstream.models.outputs import risk_logits
+from riskstream.models.training.calibrate import calibrate
+from riskstream.models.training.config import TrainConfig
+from riskstream.models.training.evaluation import Evaluation, evaluate
+from riskstream.models.training.examples import Examples, TrainingData
+from riskstream.models.training.export import Origin, SourceModel, make_bundle, output_of
+from riskstream.models.training.folds import prequential
+from riskstream.models.training.learners import Learned
+from riskstream.models.training.learning import fold_precision, learn
+from riskstream.models.training.metrics import judged
+from riskstream.models.training.parity import Parity, prove
+from riskstream.models.training.thresholds import choose_policy
 
 # Called with the name of a step and the share of it that is done.
 Report = Callable[[str, float], None]
 
 
 @dataclass(frozen=True)
-class TrainingConfig:
-    """The same value gives the same bundle, byte for byte, apart from `created_at`."""
-
-    seed: int = 7
-    users: int = 2_000
-    events: int = 120_000
-    days: int = 75
-    trees: int = 300
-    name: str = "payment-risk"
-    version: str = "1.0.0"
-
-
-@dataclass(frozen=True)
 class Trained:
-    """The bundle as it was written and read back, and how close it is to the model that was trained."""
+    """The bundle as it was written to `path` and read back, how close it is to the model that was trained, and what it
+    is worth. `folds`: the average precision in each prequential fold."""
 
+    path: Path
     bundle: Bundle
     parity: Parity
-
-
-@dataclass(frozen=True)
-class _Model:
-    """The trained model in its own library, with calibration: the truth that the bundle is held against."""
-
-    booster: xgboost.Booster
-    calibration: Platt
-
-    def __call__(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
-        return self.calibration.apply(boosting.logits(self.booster, features))
+    evaluation: Evaluation
+    folds: tuple[float, ...]
 
 
 def train(
-    config: TrainingConfig, out: Path, created_at: datetime, report: Report = lambda _step, _share: None
+    config: TrainConfig,
+    data: TrainingData,
+    domain: Domain,
+    out: Path,
+    origin: Origin,
+    report: Report = lambda _step, _share: None,
 ) -> Trained:
-    """Makes the bundle `out`, which must not exist yet. On ParityError or BundleError nothing is written."""
-    report("simulate payments", 0.0)
-    log = simulate(SimulationConfig(seed=config.seed, users=config.users, events=config.events, days=config.days))
-    report("compute features", 0.0)
-    split = split_by_time(make_examples(DOMAIN, log, config.seed))
-    booster = boosting.fit(split.train, config.trees, config.seed, lambda share: report("grow trees", share))
+    """Makes the bundle `out`, which must not exist yet. On any error nothing is written.
+
+    Raises ParityError, BundleError, CalibrationError.
+    """
+    if out.exists():  # before the work, not after it
+        raise BundleError(f"bundle {out}: already exists, and a bundle never changes; choose another directory")
+    config, folds = _validated(config, data, report)
+    labels, gap_ms = data.labels, data.about.cuts.gap_ms
+    learned = learn(data.train, labels, config, gap_ms, lambda share: report("learn", share))
     report("calibrate", 0.0)
-    raw = boosting.logits(booster, split.calibration.features)
-    model = _Model(booster, fit_platt(raw, split.calibration.labels))
-    policy = choose_policy(model(split.calibration.features), split.calibration.labels)
+    model = _calibrated(learned, data, config)
+    policy = choose_policy(
+        judged(model(data.calibration.features).risk, data.calibration), config.thresholds, config.costs
+    )
     report("prove", 0.0)
-    origin = Training(
-        fingerprint=fingerprint(log),
-        events=len(log.events),
-        parameters={**boosting.PARAMETERS, **asdict(config)},
-        libraries={name: version(name) for name in LIBRARIES},
-    )
-    bundle = _bundle(config, model, policy, split.test, origin, created_at)
-    parity = _prove(bundle, model, split.test.features, config.seed)
+    bundle = make_bundle(config, data.about, model, policy, data.test.features, origin)
+    parity = prove(bundle, model, data.test.features, config.seed)
+    report("evaluate", 0.0)
+    evaluation = evaluate(bundle, data.test, config)
     report("write the bundle", 0.0)
-    write_bundle(out, bundle)
-    loaded = load_bundle(out, DOMAIN.features)
+    manifest = msgspec.structs.replace(bundle.manifest, metrics=evaluation.metrics)
+    write_bundle(out, replace(bundle, manifest=manifest))
+    loaded = load_bundle(out, domain.features)
     report("write the bundle", 1.0)
-    return Trained(loaded, parity)
+    return Trained(out, loaded, parity, evaluation, folds)
 
 
-def _bundle(
-    config: TrainingConfig, model: _Model, policy: Policy, test: Examples, origin: Training, created_at: datetime
-) -> Bundle:
-    """Everything about the model but its proof; figures and distributions are those of the test part."""
-    names, scores = DOMAIN.features.names, model(test.features)
-    reference = evidence.make_reference(names, test.features, scores, policy)
-    manifest = Manifest(
-        name=config.name,
-        version=config.version,
-        created_at=created_at,
-        input=boosting.INPUT,
-        output=Output(kind="logit", tensor=boosting.LOGITS, column=boosting.FRAUD_COLUMN, classes=("honest", "fraud")),
-        features=names,
-        feature_set=DOMAIN.features.id,
-        calibration=model.calibration,
-        thresholds=policy,
-        training=origin,
-        metrics=measure(scores, test, policy),
-    )
-    onnx = boosting.to_onnx(model.booster, len(names), config.name)
-    return Bundle(manifest, onnx, reference, _smoke(model, reference, config.seed))
+def _validated(config: TrainConfig, data: TrainingData, report: Report) -> tuple[TrainConfig, tuple[float, ...]]:
+    """The config with the parameters that a search found, if one was asked for, and the worth of each fold."""
+    folds = prequential(data.train, config.validation.folds, data.about.cuts.gap_ms) if config.validation.folds else []
+    if config.search.trials and folds:
+        from riskstream.models.training.search import search
+
+        found = search(folds, data.labels, config, lambda share: report("search", share))
+        config = msgspec.structs.replace(config, model=found)
+    worth = []
+    for number, fold in enumerate(folds):
+        report("validate", number / len(folds))
+        worth.append(fold_precision(fold, data.labels, config.model, config.seed))
+    return config, tuple(worth)
 
 
-def _smoke(model: _Model, reference: Reference, seed: int) -> Smoke:
-    """What is expected comes from the trained model, so that the cases prove the way to ONNX too."""
-    candidates = evidence.candidates(reference, seed)
-    rows = evidence.smoke_rows(candidates, model(candidates))
-    listed = [tuple(None if value != value else value for value in row) for row in rows.tolist()]  # NaN is not itself
-    return Smoke(rows=tuple(listed), expected=tuple(model(rows).tolist()))
+def _calibrated(learned: Learned, data: TrainingData, config: TrainConfig) -> SourceModel:
+    exported = learned.export(config.name)
+    output = output_of(exported, data.about)
+    logits = risk_logits(output, learned.raw(data.calibration.features))
+    return SourceModel(learned, exported, output, _calibration(config.calibration, logits, data.calibration))
 
 
-def _prove(bundle: Bundle, model: _Model, features: NDArray[np.float32], seed: int) -> Parity:
-    """Through the scorer that will serve it, so that its smoke cases run here for the first time."""
-    scorer = Scorer(bundle)
-    edges = boundary_rows(features, boosting.splits(bundle.model), seed)
-    rows = np.concatenate([features, edges])
-    return check_parity(model(rows), scorer(rows), bundle.manifest.thresholds)
+def _calibration(method: str, logits: NDArray[np.float64], examples: Examples) -> Calibration:
+    """One for the risk, or for multi-label one for each label."""
+    if logits.ndim == 1:
+        return calibrate(method, logits, examples.risky)
+    labels = enumerate(examples.labels.T > 0)
+    return PerLabel(labels=tuple(calibrate(method, logits[:, index], known) for index, known in labels))

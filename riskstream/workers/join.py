@@ -16,12 +16,15 @@ from riskstream.schemas.score import DEGRADED
 from riskstream.workers.errors import StateLost, Unavailable
 from riskstream.workers.history_store import GONE, HistoryStore, Read, Reply, Write
 from riskstream.workers.metrics import Metrics
-from riskstream.workers.working_set import Gathered, Partition, WorkingSet
+from riskstream.workers.working_set import NOBODY, Gathered, Partition, WorkingSet
 
 HISTORY_PARTIAL, HISTORY_UNAVAILABLE, PROFILE_STALE, PROFILE_UNAVAILABLE, PROFILE_INVALID = (
     np.uint8(1 << bit) for bit in range(len(DEGRADED))
 )
 """Bits of a row's `degraded`, in the order of DEGRADED."""
+
+NEVER_STALE = 1 << 62
+"""In place of the time of a profile that is not there."""
 
 
 class Joined(NamedTuple):
@@ -64,11 +67,11 @@ class Join:
         users = [event.user_id for event in decoded.events]
         event_time = columns["event_time"]
         self._note_since(numbers, event_time)
-        stored = self._read(numbers, users)
+        seats, stored = self._read(numbers, users)
         profiles, degraded = self._profiles(users, event_time, stored)
-        gathered = self.working_set.gather(numbers, users, self.domain.facts(columns, offsets))
-        degraded |= np.where(gathered.known, np.uint8(0), HISTORY_UNAVAILABLE)
-        degraded |= np.where(self._is_partial(numbers, event_time), HISTORY_PARTIAL, np.uint8(0))
+        gathered = self.working_set.gather(seats, numbers, users, self.domain.facts(columns, offsets))
+        degraded[~gathered.known] |= HISTORY_UNAVAILABLE
+        degraded[self._is_partial(numbers, event_time)] |= HISTORY_PARTIAL
         return Joined(columns, gathered, self.domain.profiles(profiles, event_time), degraded)
 
     def flush(self, partitions: Sequence[Partition]) -> None:
@@ -96,15 +99,15 @@ class Join:
         found = ((partition.number, self.working_set.write(partition)) for partition in partitions)
         return {number: write for number, write in found if write is not None}
 
-    def _read(self, numbers: Sequence[int], users: Sequence[str]) -> Mapping[str, bytes | None] | None:
-        """Loads missing histories; answers the stored profile of each user, or None while Redis is down."""
-        partitions = self.working_set.partitions
-        by_partition: dict[int, list[str]] = {}
-        for number, user in zip(numbers, users, strict=True):
-            by_partition.setdefault(number, []).append(user)
-        missing = {number: self.working_set.missing(partitions[number], rows) for number, rows in by_partition.items()}
-        reads = {number: Read(partitions[number].keys, rows) for number, rows in missing.items() if rows}
-        writes = self._writes(list(partitions.values())) if self._is_due() else {}
+    def _read(
+        self, numbers: Sequence[int], users: Sequence[str]
+    ) -> tuple[NDArray[np.int64], Mapping[str, bytes | None] | None]:
+        """Loads missing histories; answers each row's seat, and the stored profile of each user or None while Redis is
+        down."""
+        seats = self.working_set.find(numbers, users)
+        missing = np.flatnonzero(seats == NOBODY).tolist()
+        reads = self._reads([numbers[row] for row in missing], [users[row] for row in missing])
+        writes = self._writes(list(self.working_set.partitions.values())) if self._is_due() else {}
         distinct = list(dict.fromkeys(users))
         self._count(distinct, reads)
         try:
@@ -112,13 +115,22 @@ class Join:
         except Unavailable:
             if not self.degrade:
                 raise
-            return None
+            return seats, None
         if writes:
             self._written_at = self.clock()
         self._believe_again()
         self._settle(writes, reply)
         self._load(reads, reply)
-        return dict(zip(distinct, reply.profiles, strict=True))
+        if missing:
+            seats[missing] = self.working_set.find([numbers[row] for row in missing], [users[row] for row in missing])
+        return seats, dict(zip(distinct, reply.profiles, strict=True))
+
+    def _reads(self, numbers: Sequence[int], users: Sequence[str]) -> dict[int, Read]:
+        by_partition: dict[int, dict[str, None]] = {}
+        for number, user in zip(numbers, users, strict=True):
+            by_partition.setdefault(number, {})[user] = None
+        partitions = self.working_set.partitions
+        return {number: Read(partitions[number].keys, list(some)) for number, some in by_partition.items()}
 
     def _believe_again(self) -> None:
         behind = [number for number, partition in self.working_set.partitions.items() if not partition.whole]
@@ -132,7 +144,7 @@ class Join:
             if mark == write.applied:
                 self.working_set.settle(partition, write)
             elif mark == GONE:
-                self.working_set.rewrite(partition, write)
+                self.working_set.rewrite(partition)
             else:
                 lost.append(number)
         if lost:
@@ -155,8 +167,10 @@ class Join:
             partitions[number].since = int(event_time[numbers.index(number)])
 
     def _is_partial(self, numbers: Sequence[int], event_time: NDArray[np.int64]) -> NDArray[np.bool_]:
-        partitions = self.working_set.partitions
-        since = np.array([partitions[number].since for number in numbers], np.int64)
+        since_of = {number: partition.since for number, partition in self.working_set.partitions.items()}
+        if set(since_of.values()) <= {COMPLETE}:
+            return np.zeros(len(numbers), np.bool_)
+        since = np.array([since_of[number] for number in numbers], np.int64)
         horizon = self.domain.features.spec.horizon_ms
         partial: NDArray[np.bool_] = (since != COMPLETE) & (event_time - horizon < since)
         return partial
@@ -164,30 +178,28 @@ class Join:
     def _profiles(
         self, users: Sequence[str], event_time: NDArray[np.int64], stored: Mapping[str, bytes | None] | None
     ) -> tuple[list[Any], NDArray[np.uint8]]:
-        degraded = np.zeros(len(users), np.uint8)
         if stored is None:
-            degraded |= PROFILE_UNAVAILABLE
-            return [None] * len(users), degraded
-        known = {user: self._profile(raw) for user, raw in stored.items()}
-        profiles: list[Any] = []
-        for row, user in enumerate(users):
-            profile = known[user]
-            if profile is PROFILE_INVALID:
-                degraded[row] = PROFILE_INVALID
-                profile = None
-            elif profile is not None and event_time[row] - profile.computed_at > self.profile_max_age_ms:
-                degraded[row] = PROFILE_STALE
-                profile = None
-            profiles.append(profile)
+            return [None] * len(users), np.full(len(users), PROFILE_UNAVAILABLE)
+        degraded = np.zeros(len(users), np.uint8)
+        known, broken = self._decoded(stored)
+        profiles = [known[user] for user in users]
+        computed_at = [NEVER_STALE if profile is None else profile.computed_at for profile in profiles]
+        for row in np.flatnonzero(event_time - np.array(computed_at, np.int64) > self.profile_max_age_ms).tolist():
+            degraded[row], profiles[row] = PROFILE_STALE, None
+        if broken:
+            degraded[[user in broken for user in users]] = PROFILE_INVALID
         return profiles, degraded
 
-    def _profile(self, raw: bytes | None) -> Any:
-        if raw is None:
-            return None
-        try:
-            return self._decode_profile(raw)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            return PROFILE_INVALID
+    def _decoded(self, stored: Mapping[str, bytes | None]) -> tuple[dict[str, Any], set[str]]:
+        """Each user's profile, None for those who have none; and those whose profile is broken."""
+        decode, known, broken = self._decode_profile, dict[str, Any](), set[str]()
+        for user, raw in stored.items():
+            try:
+                known[user] = None if raw is None else decode(raw)
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+                known[user] = None
+                broken.add(user)
+        return known, broken
 
     def _count(self, distinct: Sequence[str], reads: Mapping[int, Read]) -> None:
         misses = sum(len(read.users) for read in reads.values())

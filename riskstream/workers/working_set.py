@@ -5,7 +5,7 @@ committed input: a batch's facts are absorbed only after its commit was confirme
 """
 
 import secrets
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -14,10 +14,25 @@ from numpy.typing import NDArray
 
 from riskstream.schemas.facts import WORD, FactLayout
 from riskstream.schemas.history import COMPLETE, UNKNOWN, Applied, CorruptHistory, Keys, decode_history, encode_history
+from riskstream.workers.fact_memory import (
+    ANEW,
+    LENGTH,
+    OWNER,
+    PENDING,
+    ROOM,
+    STATE,
+    STORED,
+    UNDER_WAY,
+    USED,
+    FactMemory,
+)
 from riskstream.workers.history_store import APPEND, REPLACE, Write
 
-USER_OVERHEAD_BYTES = 200
-"""Of a dict entry, a str key and a bytearray, over the facts themselves."""
+USER_OVERHEAD_BYTES = 240
+"""Of a dict entry, a name and a seat, over the room for the facts themselves."""
+
+NOBODY = -1
+"""In place of a seat: the user's history is not in memory."""
 
 
 @dataclass(slots=True)
@@ -25,7 +40,8 @@ class Partition:
     """One owned partition: who it is, how far it has come, and its users' histories.
 
     Records below `live_from` are facts only; from there on they are scored. `whole` is False once a fact was left
-    out of memory because Redis could not be read: then nothing is written until the state was taken again.
+    out of memory because Redis could not be read: then nothing is written until the state was taken again. `seats`:
+    where each user's facts are; `pending`: the seats of those with facts that are not stored yet.
     """
 
     number: int
@@ -36,11 +52,10 @@ class Partition:
     mark: bytes
     since: int
     whole: bool = True
-    histories: dict[str, bytearray] = field(default_factory=dict)
-    pending: dict[str, bytes] = field(default_factory=dict)
-    rewrite: set[str] = field(default_factory=set)
+    seats: dict[str, int] = field(default_factory=dict)
+    pending: list[int] = field(default_factory=list)
     unsettled: Write | None = None
-    size: int = 0
+    under_way: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))  # the seats of `unsettled`
 
 
 class LogSpan(NamedTuple):
@@ -50,27 +65,18 @@ class LogSpan(NamedTuple):
     live_from: int
 
 
-class Group(NamedTuple):
-    """The rows of one user of one partition within a batch, in offset order."""
-
-    partition: Partition
-    user: str
-    rows: list[int]
-
-
 class Gathered(NamedTuple):
-    """Each row's history, flat: row k is `facts[position[k]]` and its past is `facts[first[k]:position[k]]`.
+    """Each row's history in place: row k is `facts[position[k]]` and its past is `facts[first[k]:position[k]]`.
 
-    `facts` int64[m, W]; `first`, `position` int64[n]; `known` bool[n], False where the past could not be read; `raw`
-    the bytes of the rows' own facts, in the rows' order.
+    `facts` int64[m, W] is memory itself, good until the batch is absorbed or another is gathered; `first`, `position`,
+    `seats` int64[n]; `known` bool[n], False where the past could not be read.
     """
 
     facts: NDArray[np.int64]
     first: NDArray[np.int64]
     position: NDArray[np.int64]
+    seats: NDArray[np.int64]
     known: NDArray[np.bool_]
-    raw: bytes
-    groups: list[Group]
 
 
 class WorkingSet:
@@ -79,10 +85,13 @@ class WorkingSet:
     def __init__(self, layout: FactLayout, capacity: int, max_bytes: int, log_is_complete: bool = False) -> None:
         self._layout = layout
         self._log_is_complete = log_is_complete
-        self._keep = capacity * layout.size
-        # Trimming rewrites the stored value, so it is done once every `slack` facts.
-        self._limit = self._keep + max(1, capacity // 4) * layout.size
+        self._keep = capacity
+        # Trimming rewrites the stored value, so it is done once every so many facts.
+        self._limit = capacity + max(1, capacity // 4)
         self._max_bytes = max_bytes
+        self._memory = FactMemory(len(layout.words), max_bytes)
+        self._names: list[str] = []  # by seat
+        self._strangers: NDArray[np.int64] = np.empty(0, np.int64)
         self.partitions: dict[int, Partition] = {}
 
     def open(self, number: int, keys: Keys, mark: bytes | None, span: LogSpan, *, rebuild: bool = False) -> int:
@@ -95,6 +104,7 @@ class WorkingSet:
         if applied is None or not span.log_start <= applied.offset <= span.live_from:
             since = COMPLETE if self._log_is_complete and span.log_start == 0 else UNKNOWN
             applied = Applied(secrets.randbits(62), span.log_start, since)
+        self.drop([number])
         self.partitions[number] = Partition(
             number, keys, span.live_from, applied.offset, applied, mark or b"", applied.since
         )
@@ -102,78 +112,88 @@ class WorkingSet:
 
     def drop(self, numbers: Iterable[int]) -> None:
         for number in numbers:
-            self.partitions.pop(number, None)
+            if partition := self.partitions.pop(number, None):
+                self._memory.leave(np.fromiter(partition.seats.values(), np.int64))
 
     @property
     def size(self) -> int:
         """Bytes held."""
-        return sum(partition.size for partition in self.partitions.values())
+        return sum(map(self.size_of, self.partitions.values()))
 
-    def missing(self, partition: Partition, users: Iterable[str]) -> list[str]:
-        """The distinct users whose histories are not in memory."""
-        histories = partition.histories
-        return [user for user in dict.fromkeys(users) if user not in histories]
+    def size_of(self, partition: Partition) -> int:
+        """Bytes held for one partition, its users' empty rooms included."""
+        return self._memory.rows[partition.number] * self._layout.size + len(partition.seats) * USER_OVERHEAD_BYTES
+
+    def find(self, numbers: Sequence[int], users: Sequence[str]) -> NDArray[np.int64]:
+        """The seat of each row's user, NOBODY for one whose history is not in memory."""
+        seats_of = {number: partition.seats.get for number, partition in self.partitions.items()}
+        return np.array([seats_of[n](user, NOBODY) for n, user in zip(numbers, users, strict=True)], np.int64)
+
+    def history(self, partition: Partition, user: str) -> NDArray[np.int64]:
+        """The facts of a user who is in memory, int64[n, W]."""
+        return self._memory.history(partition.seats[user])
 
     def load(self, partition: Partition, users: Sequence[str], values: Sequence[bytes | None]) -> None:
-        """Take what Redis holds of these users. Raises CorruptHistory."""
-        for user, value in zip(users, values, strict=True):
-            facts, exact = decode_history(value, self._layout, partition.applied)
-            partition.histories[user] = bytearray(facts)
-            partition.size += len(facts) + USER_OVERHEAD_BYTES
-            if not exact:
-                partition.rewrite.add(user)
+        """Take what Redis holds of these users, none of whom is in memory. Raises CorruptHistory."""
+        decoded = [decode_history(value, self._layout, partition.applied) for value in values]
+        seats = self._take(partition.number, users, [len(facts) // self._layout.size for facts, _ in decoded])
+        for seat, (facts, exact) in zip(seats.tolist(), decoded, strict=True):
+            self._memory.history(seat)[:] = np.frombuffer(facts, WORD).reshape(-1, len(self._layout.words))
+            self._memory.seats[seat, STATE] = 0 if exact else ANEW
+        partition.seats.update(zip(users, seats.tolist(), strict=True))
 
-    def gather(self, numbers: Sequence[int], users: Sequence[str], facts: NDArray[np.int64]) -> Gathered:
-        """Lay each row's history and the rows of its own batch side by side. `facts` int64[n, W], one a row."""
-        size = self._layout.size
-        raw = np.ascontiguousarray(facts, WORD).tobytes()
-        groups = self._group(numbers, users)
-        first, position = [0] * len(users), [0] * len(users)
-        known = np.ones(len(users), np.bool_)
-        chunks: list[bytes | bytearray] = []
-        cursor = 0
-        for partition, user, rows in groups:
-            past = partition.histories.pop(user, None)
-            if past is None:
-                known[rows] = False
-                past = bytearray()
-            else:
-                partition.histories[user] = past  # most recently used last
-            start = cursor
-            chunks.append(past)
-            cursor += len(past) // size
-            for row in rows:
-                first[row], position[row] = start, cursor
-                chunks.append(raw[row * size : (row + 1) * size])
-                cursor += 1
-        flat = np.frombuffer(b"".join(chunks), WORD).reshape(-1, facts.shape[1])
-        return Gathered(flat, np.array(first, np.int64), np.array(position, np.int64), known, raw, groups)
-
-    def _group(self, numbers: Sequence[int], users: Sequence[str]) -> list[Group]:
-        by_user: dict[tuple[int, str], list[int]] = {}
-        for row, key in enumerate(zip(numbers, users, strict=True)):
-            by_user.setdefault(key, []).append(row)
-        return [Group(self.partitions[number], user, rows) for (number, user), rows in by_user.items()]
+    def gather(
+        self, seats: NDArray[np.int64], numbers: Sequence[int], users: Sequence[str], facts: NDArray[np.int64]
+    ) -> Gathered:
+        """Lay the batch's own `facts` int64[n, W], one a row, behind their users' histories."""
+        self._forget_strangers()
+        known = seats != NOBODY
+        if not known.all():
+            seats = self._seat_strangers(seats, numbers, users)
+        first, position = self._memory.lay(seats, np.ascontiguousarray(facts, WORD))
+        return Gathered(self._memory.facts, first, position, seats, known)
 
     def absorb(self, gathered: Gathered, repeated: NDArray[np.bool_]) -> None:
         """Add a committed batch's facts, repeats left out. Rows whose past is unknown make their partition unwhole."""
-        size, again = self._layout.size, repeated.tolist()
-        own = [b"" if again[row] else gathered.raw[row * size : (row + 1) * size] for row in range(len(again))]
-        for partition, user, rows in gathered.groups:
-            history = partition.histories.get(user)
-            if history is None:
-                partition.whole = False
-                continue
-            facts = own[rows[0]] if len(rows) == 1 else b"".join([own[row] for row in rows])
-            if not facts:
-                continue
-            history += facts
-            partition.pending[user] = partition.pending.get(user, b"") + facts
-            partition.size += len(facts)
-            if len(history) > self._limit:
-                partition.size -= len(history) - self._keep
-                del history[: -self._keep]
-                partition.rewrite.add(user)
+        memory = self._memory
+        pending = memory.keep(gathered.seats, gathered.position, repeated)
+        for seat, owner in zip(pending.tolist(), memory.seats[pending, OWNER].tolist(), strict=True):
+            if owner < 0:
+                self.partitions[_stranger(owner)].whole = False
+            else:
+                self.partitions[owner].pending.append(seat)
+        for seat in gathered.seats[memory.seats[gathered.seats, LENGTH] > self._limit].tolist():
+            if memory.seats[seat, LENGTH] > self._limit:
+                memory.trim(seat, self._keep, self._limit + 1)
+                memory.seats[seat, STATE] |= ANEW
+        self._forget_strangers()
+
+    def _take(self, owner: int, users: Sequence[str], lengths: Sequence[int]) -> NDArray[np.int64]:
+        seats = self._memory.take(owner, lengths)
+        self._names += [""] * (len(self._memory.seats) - len(self._names))
+        for seat, user in zip(seats.tolist(), users, strict=True):
+            self._names[seat] = user
+        return seats
+
+    def _seat_strangers(
+        self, seats: NDArray[np.int64], numbers: Sequence[int], users: Sequence[str]
+    ) -> NDArray[np.int64]:
+        """For this batch alone: rows of one user, whose past could not be read, see each other."""
+        rows = np.flatnonzero(seats == NOBODY).tolist()
+        seat_of: dict[tuple[int, str], int] = {}
+        for row in rows:
+            key = numbers[row], users[row]
+            if key not in seat_of:
+                seat_of[key] = int(self._take(_stranger(key[0]), [key[1]], [0])[0])
+        seats = seats.copy()
+        seats[rows] = [seat_of[numbers[row], users[row]] for row in rows]
+        self._strangers = np.array(list(seat_of.values()), np.int64)
+        return seats
+
+    def _forget_strangers(self) -> None:
+        for seat in self._strangers:
+            self._memory.leave(np.array([seat]))
+        self._strangers = self._strangers[:0]
 
     def write(self, partition: Partition) -> Write | None:
         """The facts not stored yet, with the applied mark they lead to; the same again until it is settled."""
@@ -182,35 +202,44 @@ class WorkingSet:
         target = Applied(partition.applied.epoch, partition.position, partition.since)
         if not partition.whole or target.encode() == partition.mark:
             return None
-        write = Write(partition.keys, partition.mark, target.encode())
-        for user, facts in partition.pending.items():
-            anew = user in partition.rewrite
-            write.users.append(user)
-            write.modes += REPLACE if anew else APPEND
-            write.values.append(encode_history(target.epoch, partition.histories[user]) if anew else facts)
-        partition.rewrite.difference_update(write.users)
-        partition.pending = {}
-        partition.unsettled = write
-        return write
+        seats, table = np.array(partition.pending, np.int64), self._memory.seats
+        anew = (table[seats, STATE] & ANEW).astype(np.bool_)
+        raw, ends = self._memory.not_stored(seats)
+        values: list[bytes | bytearray] = [raw[a:b] for a, b in zip([0, *ends], ends, strict=False)]
+        for row in np.flatnonzero(anew).tolist():
+            values[row] = encode_history(target.epoch, values[row])
+        modes = bytearray(np.where(anew, REPLACE, APPEND).tobytes())
+        users = [self._names[seat] for seat in partition.pending]
+        table[seats, STORED], table[seats, STATE] = table[seats, LENGTH], UNDER_WAY
+        partition.pending, partition.under_way = [], seats
+        partition.unsettled = Write(partition.keys, partition.mark, target.encode(), modes, users, values)
+        return partition.unsettled
 
     def settle(self, partition: Partition, write: Write) -> None:
         """The write was confirmed."""
-        partition.unsettled = None
+        self._arrived(partition)
         partition.mark = write.applied
         partition.applied = Applied.decode(write.applied)
 
-    def rewrite(self, partition: Partition, write: Write) -> None:
+    def rewrite(self, partition: Partition) -> None:
         """Nothing of the write was done, since a key was gone: write these users' histories as a whole next time."""
+        seats = self._arrived(partition)
+        state = self._memory.seats[seats, STATE]
+        partition.pending += seats[state & PENDING == 0].tolist()
+        self._memory.seats[seats, STATE] = state | PENDING | ANEW
+
+    def _arrived(self, partition: Partition) -> NDArray[np.int64]:
+        """The seats whose facts are no longer under way."""
         partition.unsettled = None
-        for user in write.users:
-            partition.pending.setdefault(user, b"")
-        partition.rewrite.update(write.users)
+        self._memory.seats[partition.under_way, STATE] &= ~UNDER_WAY
+        return partition.under_way
 
     def give_up_writing(self, partition: Partition) -> None:
         """Let go of what cannot be written; the log has it, and the state is taken again from there."""
         partition.whole = False
-        partition.pending = {}
+        partition.pending = []
         partition.unsettled = None
+        self._memory.seats[np.fromiter(partition.seats.values(), np.int64), STATE] = 0
 
     def evict(self) -> None:
         """Drop least recently used users that Redis holds, once a partition is above its share of the bound.
@@ -220,24 +249,26 @@ class WorkingSet:
         """
         share = self._max_bytes // max(1, len(self.partitions))
         for partition in self.partitions.values():
-            if partition.size > 2 * share and (partition.unsettled or not partition.whole):
+            size = self.size_of(partition)
+            if size > 2 * share and (partition.unsettled or not partition.whole):
                 self.give_up_writing(partition)
-            if partition.size > share:
-                self._shrink(partition, share * 7 // 8)
+            if size > share:
+                self._shrink(partition, size - share * 7 // 8)
 
-    def _shrink(self, partition: Partition, size: int) -> None:
-        excess, leaving = partition.size - size, []
-        for user in self._evictable(partition):
-            if excess <= 0:
-                break
-            leaving.append(user)
-            excess -= len(partition.histories[user]) + USER_OVERHEAD_BYTES
-        for user in leaving:
-            partition.size -= len(partition.histories.pop(user)) + USER_OVERHEAD_BYTES
+    def _shrink(self, partition: Partition, excess: int) -> None:
+        seats = np.fromiter(partition.seats.values(), np.int64)
+        seats = seats[self._memory.seats[seats, STATE] & (PENDING | UNDER_WAY) == 0]
+        seats = seats[np.argsort(self._memory.seats[seats, USED], kind="stable")]
+        freed = np.cumsum(self._memory.seats[seats, ROOM] * self._layout.size + USER_OVERHEAD_BYTES)
+        leaving = seats[: np.searchsorted(freed, excess) + 1]
+        for seat in leaving.tolist():
+            del partition.seats[self._names[seat]]
+        self._memory.leave(leaving)
 
-    def _evictable(self, partition: Partition) -> Iterator[str]:
-        unsettled = set(partition.unsettled.users) if partition.unsettled else ()
-        return (user for user in partition.histories if user not in partition.pending and user not in unsettled)
+
+def _stranger(number: int) -> int:
+    """The owner of seats for users of this partition whose past could not be read; and back."""
+    return -1 - number
 
 
 def _believable(mark: bytes | None) -> Applied | None:

@@ -80,12 +80,12 @@ def _parts(flow: Flow, outcome: Outcome) -> dict[str, float]:
     distinct = list(dict.fromkeys(users))
     columns = domain.columns(events)
     facts = domain.facts(columns, offsets)
-    gathered = joined.gathered
+    gathered, memory = joined.gathered, flow.working_set
     parts: dict[str, Callable[[], object]] = {
         "join: columns": lambda: domain.columns(events),
         "join: facts": lambda: domain.facts(columns, offsets),
         "join: profiles from Redis": lambda: flow.store.exchange([], [], distinct),
-        "join: gather": lambda: flow.working_set.gather(batch.partitions, users, facts),
+        "join: gather": lambda: memory.gather(memory.find(batch.partitions, users), batch.partitions, users, facts),
         "assemble: history": lambda: aggregate(
             domain.features.spec, gathered.facts, gathered.first, gathered.position
         ),

@@ -88,9 +88,10 @@ def partition_of(join: Join) -> Partition:
 
 
 def forget(join: Join) -> None:
-    """Memory is full: everybody leaves."""
+    """Everybody leaves, as if the partition had gone and come again."""
     join.flush([partition_of(join)])
-    partition_of(join).histories.clear()
+    partition = partition_of(join)
+    join.working_set.open(0, partition.keys, partition.mark, LogSpan(0, 100))
 
 
 def past(result: Joined, row: int = 0) -> list[int]:

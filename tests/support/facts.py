@@ -1,9 +1,12 @@
 """Facts small enough to read: told apart by their offsets, the only word that the workers' own rules look at."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
 from riskstream.schemas.facts import COMMON_WORDS, WORD, FactLayout
+from riskstream.workers.working_set import Gathered, WorkingSet
 
 LAYOUT = FactLayout("tiny", 1, (*COMMON_WORDS, "amount"))
 
@@ -23,3 +26,11 @@ def packed(*offsets: int) -> bytes:
 def offsets_of(raw: bytes | bytearray) -> list[int]:
     """The offsets of packed facts."""
     return [int(offset) for offset in np.frombuffer(raw, WORD).reshape(-1, len(LAYOUT.words))[:, 0]]
+
+
+def gather_known(memory: WorkingSet, numbers: Sequence[int], users: Sequence[str], own: NDArray[np.int64]) -> Gathered:
+    """As a worker gathers a batch, with a Redis that holds nothing of users who are not in memory."""
+    for number, user in dict.fromkeys(zip(numbers, users, strict=True)):
+        if user not in memory.partitions[number].seats:
+            memory.load(memory.partitions[number], [user], [None])
+    return memory.gather(memory.find(numbers, users), numbers, users, own)

@@ -17,6 +17,7 @@ from riskstream.models.payment import DOMAIN
 from riskstream.schemas.history import Keys
 from riskstream.schemas.payment import Payment
 from riskstream.workers.working_set import LogSpan, WorkingSet
+from tests.support.facts import gather_known
 from tests.support.tiny_domain import DOMAIN as LOGINS
 from tests.support.tiny_domain import Login
 from tests.unit.payment_log import payments, profiles_for
@@ -80,11 +81,8 @@ def in_batches(domain: Domain, size: int) -> list[str]:
     for at in range(0, len(LOG), size):
         events, numbers = LOG[at : at + size], PARTITIONS[at : at + size].tolist()
         users = [event.user_id for event in events]
-        for number, partition in memory.partitions.items():
-            missing = memory.missing(partition, [u for u, n in zip(users, numbers, strict=True) if n == number])
-            memory.load(partition, missing, [None] * len(missing))
         columns = domain.columns(events)
-        gathered = memory.gather(numbers, users, domain.facts(columns, OFFSETS[at : at + size]))
+        gathered = gather_known(memory, numbers, users, domain.facts(columns, OFFSETS[at : at + size]))
         aggregates = aggregate(spec, gathered.facts, gathered.first, gathered.position)
         memory.absorb(gathered, aggregates.original >= 0)
         profiles = domain.profiles(PROFILES[at : at + size], columns["event_time"])

@@ -5,7 +5,7 @@ import pytest
 
 from riskstream.schemas.history import COMPLETE, UNKNOWN, Applied, Keys, decode_history, encode_history
 from riskstream.workers.working_set import LogSpan, Partition, WorkingSet
-from tests.support.facts import LAYOUT, facts, offsets_of, packed
+from tests.support.facts import LAYOUT, facts, gather_known, offsets_of, packed
 
 KEYS = Keys.of("ns", "t", 0)
 MARK = Applied(epoch=7, offset=50, since=COMPLETE).encode()
@@ -21,11 +21,14 @@ def fresh(capacity: int = 4, max_bytes: int = 1 << 20) -> tuple[WorkingSet, Part
 def absorb(working_set: WorkingSet, user: str, *offsets: int, repeats: tuple[int, ...] = ()) -> None:
     """A committed batch of one user's events; Redis holds nothing of users that are not in memory."""
     partition, rows = working_set.partitions[0], len(offsets)
-    missing = working_set.missing(partition, [user])
-    working_set.load(partition, missing, [None] * len(missing))
-    gathered = working_set.gather([0] * rows, [user] * rows, facts(*offsets))
+    gathered = gather_known(working_set, [0] * rows, [user] * rows, facts(*offsets))
     working_set.absorb(gathered, np.isin(offsets, repeats))
     partition.position = offsets[-1] + 1
+
+
+def kept(working_set: WorkingSet, user: str) -> list[int]:
+    """The offsets of a user's history."""
+    return list(map(int, working_set.history(working_set.partitions[0], user)[:, 0]))
 
 
 def write(working_set: WorkingSet) -> None:
@@ -55,7 +58,7 @@ def test_histories_whose_mark_is_off_the_log_are_rebuilt_under_a_new_epoch(span:
     assert working_set.open(0, KEYS, MARK, span) == span.log_start
     partition = working_set.partitions[0]
     working_set.load(partition, ["u"], [encode_history(7, packed(1, 2))])
-    assert not partition.histories["u"]
+    assert not kept(working_set, "u")
     assert partition.mark == MARK
 
 
@@ -85,8 +88,7 @@ def test_only_a_whole_log_gives_complete_histories(complete: bool, log_start: in
 def test_a_row_sees_its_users_past_and_the_earlier_rows_of_its_batch() -> None:
     working_set, _ = fresh()
     absorb(working_set, "u", 1, 2)
-    working_set.load(working_set.partitions[0], ["v"], [None])
-    gathered = working_set.gather([0, 0, 0], ["u", "v", "u"], facts(3, 4, 5))
+    gathered = gather_known(working_set, [0, 0, 0], ["u", "v", "u"], facts(3, 4, 5))
     pasts = [
         offsets_of(gathered.facts[first:position].tobytes())
         for first, position in zip(gathered.first, gathered.position, strict=True)
@@ -96,27 +98,27 @@ def test_a_row_sees_its_users_past_and_the_earlier_rows_of_its_batch() -> None:
 
 
 def test_gathering_alone_changes_no_history() -> None:
-    working_set, partition = fresh()
+    working_set, _ = fresh()
     absorb(working_set, "u", 1)
-    working_set.gather([0], ["u"], facts(2))
-    assert offsets_of(partition.histories["u"]) == [1]
+    gather_known(working_set, [0], ["u"], facts(2))
+    assert kept(working_set, "u") == [1]
 
 
 def test_repeats_are_no_facts() -> None:
-    working_set, partition = fresh()
+    working_set, _ = fresh()
     absorb(working_set, "u", 1, 2, 3, repeats=(2,))
-    assert offsets_of(partition.histories["u"]) == [1, 3]
-    assert offsets_of(partition.pending["u"]) == [1, 3]
+    assert kept(working_set, "u") == [1, 3]
+    assert next_write(working_set)[1] == [1, 3]
 
 
 def test_a_long_history_keeps_its_capacity_and_is_then_written_as_a_whole() -> None:
-    working_set, partition = fresh(capacity=4)
+    working_set, _ = fresh(capacity=4)
     absorb(working_set, "u", 1)
     write(working_set)
     absorb(working_set, "u", 2, 3, 4, 5)
-    assert offsets_of(partition.histories["u"]) == [1, 2, 3, 4, 5], "trimmed before the slack is used"
+    assert kept(working_set, "u") == [1, 2, 3, 4, 5], "trimmed before the slack is used"
     absorb(working_set, "u", 6)
-    assert offsets_of(partition.histories["u"]) == [3, 4, 5, 6]
+    assert kept(working_set, "u") == [3, 4, 5, 6]
     assert next_write(working_set) == ("R", [3, 4, 5, 6])
 
 
@@ -158,7 +160,7 @@ def test_a_key_that_was_gone_is_written_as_a_whole() -> None:
     absorb(working_set, "u", 2)
     refused = working_set.write(partition)
     assert refused
-    working_set.rewrite(partition, refused)
+    working_set.rewrite(partition)
     assert next_write(working_set) == ("R", [1, 2])
 
 
@@ -172,7 +174,7 @@ def test_a_value_that_is_not_exact_is_written_as_a_whole() -> None:
 
 def test_a_past_that_could_not_be_read_is_known_as_such_and_stops_the_writing() -> None:
     working_set, partition = fresh()
-    gathered = working_set.gather([0], ["u"], facts(1))
+    gathered = working_set.gather(working_set.find([0], ["u"]), [0], ["u"], facts(1))
     assert not gathered.known.any()
     working_set.absorb(gathered, np.zeros(1, np.bool_))
     partition.position = 2
@@ -180,15 +182,14 @@ def test_a_past_that_could_not_be_read_is_known_as_such_and_stops_the_writing() 
 
 
 def test_what_redis_does_not_hold_yet_stays_in_memory() -> None:
-    working_set, partition = fresh(max_bytes=1_000)
+    working_set, partition = fresh(max_bytes=1_000)  # two users and a half
     absorb(working_set, "settled", 1)
     write(working_set)
     absorb(working_set, "unsettled", 2)
     assert working_set.write(partition)
     absorb(working_set, "pending", 3)
-    partition.size = 1_500
     working_set.evict()
-    assert list(partition.histories) == ["unsettled", "pending"]
+    assert list(partition.seats) == ["unsettled", "pending"]
 
 
 def test_the_least_recently_used_leave_until_the_bound_holds() -> None:
@@ -199,9 +200,8 @@ def test_the_least_recently_used_leave_until_the_bound_holds() -> None:
     write(working_set)
     working_set.evict()
     assert working_set.size <= 20_000
-    assert "u0" in partition.histories
-    assert "u1" not in partition.histories
-    assert partition.size == sum(len(history) + 200 for history in partition.histories.values())
+    assert "u0" in partition.seats
+    assert "u1" not in partition.seats
 
 
 def test_a_batch_larger_than_the_bound_is_written_and_then_leaves() -> None:

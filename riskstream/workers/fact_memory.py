@@ -1,0 +1,210 @@
+"""The facts of many users in one array, so that compiled code reaches them without asking Python for each.
+
+A user has a seat, a row of numbers, and a room: so many rows of `facts`, of which the first are the user's history. The
+next batch's facts are laid behind them in place, and belong to the history once they are kept. Nothing is copied but
+when a room has become too small.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+
+import numpy as np
+from numba import njit, types
+from numpy.typing import NDArray
+
+from riskstream.schemas.facts import WORD
+
+Ints = NDArray[np.int64]
+
+# Columns of `seats`: one line of the processor's cache for each user.
+START, LENGTH, ROOM, STORED, USED, OWNER, LAID, STATE = range(8)
+# Bits of STATE: facts wait to be written, as a whole; or are on their way.
+PENDING, ANEW, UNDER_WAY = 1, 2, 4
+
+_ROOMS = np.array(sorted(size << shift for size in (4, 6) for shift in range(40)))
+
+
+class FactMemory:
+    """`facts` int64[rows, words] and `seats` int64[n, 8]; both may be replaced by larger ones when seats are taken."""
+
+    def __init__(self, words: int, max_bytes: int) -> None:
+        """Memory is only used as facts come; a quarter above `max_bytes` is for rooms that stand empty."""
+        self._words = words
+        # np.empty leaves pages to the kernel until they are written to, and asks for huge ones.
+        self.facts = np.empty((max_bytes * 5 // 4 // (words * WORD.itemsize) + 1024, words), WORD)
+        self.seats = np.zeros((1024, 8), np.int64)
+        self.rows: Counter[int] = Counter()
+        """Rows taken, by owner."""
+        self._vacant: defaultdict[int, list[int]] = defaultdict(list)
+        self._unused: list[int] = []
+        self._seated, self._end, self._turn = 0, 0, 0
+
+    def take(self, owner: int, lengths: Sequence[int]) -> Ints:
+        """Seats for users of an owner, with room for `lengths` facts, which are to be filled in, and for one more."""
+        seats = np.array([self._seat() for _ in lengths], np.int64)
+        rooms = _room_for(np.asarray(lengths, np.int64) + 1)
+        self.seats[seats] = 0
+        for seat, length, room in zip(seats.tolist(), lengths, rooms.tolist(), strict=True):
+            start = self._room(room)
+            self.seats[seat, : OWNER + 1] = (start, length, room, length, self._turn, owner)
+        self.rows[owner] += int(rooms.sum())
+        return seats
+
+    def leave(self, seats: Ints) -> None:
+        """Give seats of one owner back."""
+        if not len(seats):
+            return
+        found = self.seats[seats]
+        for room in np.unique(found[:, ROOM]).tolist():
+            self._vacant[room] += found[found[:, ROOM] == room, START].tolist()
+        self.rows[int(found[0, OWNER])] -= int(found[:, ROOM].sum())
+        self.seats[seats] = 0
+        self._unused += seats.tolist()
+
+    def history(self, seat: int) -> Ints:
+        """The facts kept there, int64[length, words]; a view."""
+        start, length = int(self.seats[seat, START]), int(self.seats[seat, LENGTH])
+        return self.facts[start : start + length]
+
+    def lay(self, seats: Ints, facts: Ints) -> tuple[Ints, Ints]:
+        """Put each row's fact behind its user's history and the user's earlier rows: where the history begins, and
+        where the row lies now."""
+        self._turn += 1
+        short = np.empty(len(seats), np.int64)
+        for seat in np.unique(short[: _count(seats, self.seats, self._turn, short)]).tolist():
+            self._move(seat, int(self.seats[seat, LENGTH] + self.seats[seat, LAID]))
+        first, position = np.empty(len(seats), np.int64), np.empty(len(seats), np.int64)
+        _lay(seats, facts, self.seats, self.facts, first, position)
+        return first, position
+
+    def keep(self, seats: Ints, position: Ints, left_out: NDArray[np.bool_]) -> Ints:
+        """Laid rows become history, but for those `left_out`: the seats that are pending since now."""
+        pending = np.empty(len(seats), np.int64)
+        return pending[: _keep(seats, position, left_out, self.seats, self.facts, pending)]
+
+    def trim(self, seat: int, length: int, most: int) -> None:
+        """Keep the last `length` facts, with room for `most`."""
+        last = self.history(seat)[-length:].copy()
+        self._move(seat, most)
+        start = self.seats[seat, START]
+        self.facts[start : start + length] = last
+        self.seats[seat, LENGTH] = length
+
+    def not_stored(self, seats: Ints) -> tuple[bytes, list[int]]:
+        """Facts that are to be written, of all these users one after the other, and where each one's end, in bytes."""
+        found = self.seats[seats]
+        counts = found[:, LENGTH] - np.where(found[:, STATE] & ANEW, 0, found[:, STORED])
+        flat = np.empty((int(counts.sum()), self._words), np.int64)
+        _flatten(found[:, START] + found[:, LENGTH] - counts, counts, self.facts, flat)
+        return flat.tobytes(), (np.cumsum(counts) * self._words * WORD.itemsize).tolist()
+
+    def _seat(self) -> int:
+        if self._unused:
+            return self._unused.pop()
+        if self._seated == len(self.seats):
+            self.seats = np.concatenate([self.seats, np.zeros_like(self.seats)])
+        self._seated += 1
+        return self._seated - 1
+
+    def _room(self, size: int) -> int:
+        if self._vacant[size]:
+            return self._vacant[size].pop()
+        if self._end + size > len(self.facts):
+            self._compact(size)
+        self._end += size
+        return self._end - size
+
+    def _move(self, seat: int, length: int) -> None:
+        """To a room for `length` facts, with the history as far as it fits."""
+        room = int(_room_for(np.array(length)))
+        start = self._room(room)
+        old_start, old_length, old_room = self.seats[seat, : ROOM + 1].tolist()
+        kept = min(old_length, room)
+        self.facts[start : start + kept] = self.facts[old_start : old_start + kept]
+        self._vacant[old_room].append(old_start)
+        self.rows[int(self.seats[seat, OWNER])] += room - old_room
+        self.seats[seat, START], self.seats[seat, ROOM] = start, room
+
+    def _compact(self, more: int) -> None:
+        """Rooms that stand empty are closed; the array grows if they were too few."""
+        needed = int(self.seats[:, ROOM].sum()) + more
+        rows = len(self.facts) if needed * 8 < len(self.facts) * 7 else 2 * needed
+        packed = np.empty((rows, self._words), WORD)
+        self._end = _pack(self.seats, self.facts, packed)
+        self.facts = packed
+        self._vacant.clear()
+
+
+def _room_for(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+    return _ROOMS[np.searchsorted(_ROOMS, lengths)]
+
+
+_ONE, _TWO = types.int64[::1], types.int64[:, ::1]
+_GIVEN, _FACTS = types.Array(types.int64, 1, "C", readonly=True), types.Array(types.int64, 2, "C", readonly=True)
+
+
+@njit(types.int64(_GIVEN, _TWO, types.int64, _ONE), cache=True, nogil=True)
+def _count(of, seats, turn, short):  # type: ignore[no-untyped-def]
+    """Notes how many rows each seat gets, and which seats lack the room (some of them more than once)."""
+    found = 0
+    for k in range(len(of)):
+        seat = seats[of[k]]
+        seat[USED] = turn
+        seat[LAID] += 1
+        if seat[LENGTH] + seat[LAID] > seat[ROOM]:
+            short[found] = of[k]
+            found += 1
+    return found
+
+
+@njit(types.void(_GIVEN, _FACTS, _TWO, _TWO, _ONE, _ONE), cache=True, nogil=True)
+def _lay(of, rows, seats, facts, first, position):  # type: ignore[no-untyped-def]
+    for k in range(len(of) - 1, -1, -1):
+        seat = seats[of[k]]
+        seat[LAID] -= 1
+        first[k] = seat[START]
+        position[k] = seat[START] + seat[LENGTH] + seat[LAID]
+        facts[position[k]] = rows[k]
+
+
+_FLAGS = types.Array(types.boolean, 1, "C", readonly=True)
+
+
+@njit(types.int64(_GIVEN, _GIVEN, _FLAGS, _TWO, _TWO, _ONE), cache=True, nogil=True)
+def _keep(of, position, left_out, seats, facts, pending):  # type: ignore[no-untyped-def]
+    found = 0
+    for k in range(len(of)):
+        if left_out[k]:
+            continue
+        seat = seats[of[k]]
+        place = seat[START] + seat[LENGTH]
+        if place != position[k]:  # something before it was left out
+            facts[place] = facts[position[k]]
+        seat[LENGTH] += 1
+        if not seat[STATE] & PENDING:
+            seat[STATE] |= PENDING
+            pending[found] = of[k]
+            found += 1
+    return found
+
+
+@njit(types.void(_GIVEN, _GIVEN, _FACTS, _TWO), cache=True, nogil=True)
+def _flatten(first, counts, facts, flat):  # type: ignore[no-untyped-def]
+    at = 0
+    for k in range(len(first)):
+        for row in range(first[k], first[k] + counts[k]):
+            flat[at] = facts[row]
+            at += 1
+
+
+@njit(types.int64(_TWO, _FACTS, _TWO), cache=True, nogil=True)
+def _pack(seats, facts, packed):  # type: ignore[no-untyped-def]
+    """Rooms one after the other; where they end."""
+    end = 0
+    for k in range(len(seats)):
+        seat = seats[k]
+        for row in range(seat[LENGTH]):
+            packed[end + row] = facts[seat[START] + row]
+        seat[START] = end
+        end += seat[ROOM]
+    return end

@@ -1,0 +1,79 @@
+"""Facts in one array: whatever moves, each user keeps the own ones."""
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from riskstream.workers.fact_memory import LENGTH, ROOM, FactMemory
+
+WORDS = 4
+Step = tuple[str, int, list[int]]
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(["batch", "batch", "batch", "leave", "trim"]),
+        st.integers(0, 5),
+        st.lists(st.integers(0, 5), min_size=1, max_size=40),
+    ),
+    max_size=40,
+)
+
+
+def rows(numbers: list[int]) -> np.ndarray:
+    return np.repeat(np.array(numbers, np.int64)[:, np.newaxis], WORDS, axis=1)
+
+
+def small() -> FactMemory:
+    memory = FactMemory(WORDS, 0)
+    memory.facts = memory.facts[:30]  # so that it is soon too small
+    return memory
+
+
+@given(STEPS)
+def test_everybody_keeps_the_own_facts_in_order(steps: list[Step]) -> None:
+    memory, seats, expected, number = small(), dict[int, int](), dict[int, list[int]](), 0
+    for what, user, users in steps:
+        if what == "batch":
+            for one in dict.fromkeys(users):
+                if one not in seats:
+                    (seats[one],) = memory.take(owner=one % 2, lengths=[0]).tolist()
+                    expected[one] = []
+            numbers = list(range(number, number + len(users)))
+            left_out = np.array([one % 3 == 0 for one in numbers])
+            of = np.array([seats[one] for one in users])
+            first, position = memory.lay(of, rows(numbers))
+            for k, one in enumerate(users):
+                seen = [*expected[one], *(n for n, other in zip(numbers[:k], users, strict=False) if other == one)]
+                assert memory.facts[first[k] : position[k] + 1, 0].tolist() == [*seen, numbers[k]]
+            memory.keep(of, position, left_out)
+            for one, fact in zip(users, numbers, strict=True):
+                expected[one] += [fact] * (fact % 3 != 0)
+            number += len(users)
+        elif what == "leave" and user in seats:
+            memory.leave(np.array([seats.pop(user)]))
+            del expected[user]
+        elif what == "trim" and len(expected.get(user, [])) > 3:
+            memory.trim(seats[user], 3, 4)
+            expected[user] = expected[user][-3:]
+    assert {user: memory.history(seat)[:, 2].tolist() for user, seat in seats.items()} == expected
+    for owner in (0, 1):
+        assert memory.rows[owner] == sum(memory.seats[seat, ROOM] for user, seat in seats.items() if user % 2 == owner)
+
+
+def test_a_seat_says_once_that_its_facts_are_to_be_written() -> None:
+    memory = small()
+    seats = memory.take(0, [0, 0])
+    of = seats[[0, 1, 0]]
+    _, position = memory.lay(of, rows([1, 2, 3]))
+    assert memory.keep(of, position, np.array([False, True, False])).tolist() == [seats[0]]
+    raw, ends = memory.not_stored(seats)
+    assert (np.frombuffer(raw, np.int64)[::WORDS].tolist(), ends) == ([1, 3], [64, 64])
+
+
+def test_rooms_that_stand_empty_are_used_again() -> None:
+    memory = small()
+    for _ in range(100):
+        (seat,) = memory.take(0, [20])
+        memory.leave(np.array([seat]))
+    assert len(memory.facts) == 30
+    assert memory.rows[0] == 0
+    assert memory.seats[:, LENGTH].sum() == 0

@@ -5,6 +5,7 @@ applied mark says up to which input offset the stored facts of that epoch are co
 not to be believed: its partition was rebuilt since.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import msgspec
@@ -18,6 +19,7 @@ UNKNOWN = -1
 """`since` of a partition that has not seen a record yet."""
 
 EPOCH_BYTES = 8
+PROFILES = b"rs:profile:"
 
 
 class CorruptHistory(ValueError):
@@ -74,6 +76,11 @@ class Keys:
     def history(self, user: str) -> bytes:
         return self.prefix + b"u:" + user.encode()
 
+    def histories(self, users: Iterable[str]) -> list[bytes]:
+        """The same for many."""
+        prefix = self.prefix + b"u:"
+        return [prefix + user.encode() for user in users]
+
 
 def namespace_key(namespace: str, topic: str) -> bytes:
     return f"rs:{namespace}/{topic}".encode()
@@ -81,7 +88,11 @@ def namespace_key(namespace: str, topic: str) -> bytes:
 
 def profile_key(user: str) -> bytes:
     """Where other systems write the profile of `user` (JSON)."""
-    return b"rs:profile:" + user.encode()
+    return PROFILES + user.encode()
+
+
+def profile_keys(users: Iterable[str]) -> list[bytes]:
+    return [PROFILES + user.encode() for user in users]
 
 
 def encode_history(epoch: int, facts: bytes | bytearray) -> bytes:

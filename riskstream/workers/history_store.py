@@ -5,14 +5,15 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
+import hiredis
 import msgspec
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from riskstream.schemas.history import Keys, Namespace, namespace_key, profile_key
+from riskstream.schemas.history import Keys, Namespace, namespace_key, profile_key, profile_keys
 from riskstream.workers.errors import Halt, Unavailable
 
 T = TypeVar("T")
@@ -152,23 +153,37 @@ class HistoryStore:
     def _exchange(self, writes: list[Write], reads: list[Read], profiles: list[str]) -> Reply:
         if writes and not self._sha:
             self._sha = self.client.script_load(WRITE_SCRIPT)
-        pipeline = self.client.pipeline(transaction=False)
+        commands: list[tuple[Any, ...]] = []
         for write in writes:
-            stored = [write.keys.history(user) for user in write.users]
+            stored = write.keys.histories(write.users)
             head = (write.expected, write.applied, bytes(write.modes), self.ttl_ms)
-            pipeline.evalsha(self._sha, len(stored) + 1, write.keys.applied, *stored, *head, *write.values)
-        for read in reads:
-            pipeline.mget([read.keys.applied, *(read.keys.history(user) for user in read.users)])
+            size = len(stored) + 1
+            commands.append((b"EVALSHA", self._sha, size, write.keys.applied, *stored, *head, *write.values))
+        commands += [(b"MGET", read.keys.applied, *read.keys.histories(read.users)) for read in reads]
         if profiles:
-            pipeline.mget([profile_key(user) for user in profiles])
+            commands.append((b"MGET", *profile_keys(profiles)))
         try:
-            answers = pipeline.execute()
+            answers = self._ask(commands)
         except redis.exceptions.NoScriptError:
             self._sha = ""
             raise
         marks, rest = answers[: len(writes)], answers[len(writes) :]
         histories = [(values[0] or b"", values[1:]) for values in rest[: len(reads)]]
         return Reply(marks, histories, rest[-1] if profiles else [])
+
+    def _ask(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
+        """One round trip, packed by hiredis: the client's own way looks at each key and value once more."""
+        pool = self.client.connection_pool
+        connection = pool.get_connection()
+        try:
+            connection.send_packed_command([b"".join(map(hiredis.pack_command, commands))])
+            answers = [_answer(connection) for _ in commands]
+        finally:
+            pool.release(connection)
+        for answer in answers:
+            if isinstance(answer, redis.exceptions.ResponseError):
+                raise answer
+        return answers
 
     def _persistently(self, operation: str, attempt: Callable[[], T]) -> T:
         """Try until it works or `give_up_ms` have passed; while Redis is known to be down, one try per probe."""
@@ -212,6 +227,14 @@ class HistoryStore:
             stored = msgspec.structs.replace(stored, group=record.group)
             self.client.set(key, msgspec.json.encode(stored))
         return stored
+
+
+def _answer(connection: redis.Connection) -> Any:
+    """A refusal is an answer, too: those that follow it are still to be read."""
+    try:
+        return connection.read_response()
+    except redis.exceptions.ResponseError as refusal:
+        return refusal
 
 
 def connect(url: str, timeout_ms: int) -> "redis.Redis":

@@ -202,11 +202,13 @@ def _vary(words, counted, own, base, scratch):  # type: ignore[no-untyped-def]
     buckets, variety, keys, marks = scratch.buckets, scratch.variety, scratch.keys, scratch.marks
     variety[:] = 0
     same, mask = 0, _power_of_two(2 * counted) - 1
+    last, least = 0, 0
     for i in range(counted - 1, -1, -1):  # newest first: then a value's first sight is mostly its smallest bucket
         key, bucket = words[i], buckets[i]
         same += key == own
-        if key == 0:
+        if key == 0 or (key == last and bucket >= least):  # a user's country and device mostly stay what they are
             continue
+        last, least = key, bucket
         # Golden-ratio hashing: the high bits of the product are well mixed even for small codes such as countries.
         slot = ((key * _GOLDEN) >> 32) & mask
         while marks[slot] >= base and keys[slot] != key:

@@ -4,12 +4,12 @@ To add a feature, add a row to FEATURES (and a function, if it is more than a hi
 """
 
 from collections.abc import Mapping, Sequence
-from itertools import product
-from operator import attrgetter
+from itertools import product, repeat
 from string import ascii_uppercase
 from typing import Any
 
 import numpy as np
+from msgspec.structs import astuple
 from numpy.typing import NDArray
 from xxhash import xxh3_64_intdigest
 
@@ -38,19 +38,21 @@ HISTORY = HistorySpec(
 _COUNTRY: dict[str | None, int] = {
     a + b: code for code, (a, b) in enumerate(product(ascii_uppercase, repeat=2), start=1)
 }
-_CHANNEL = {name: code for code, name in enumerate(CHANNELS)}
+_CHANNEL: dict[str | None, int] = {name: code for code, name in enumerate(CHANNELS)}
 _ENTRY_MODE: dict[str | None, int] = {name: code for code, name in enumerate(ENTRY_MODES)}
 _FIELDS = (
     *("event_id", "event_time", "amount", "merchant_id", "mcc", "country"),
     *("channel", "device_id", "ip_country", "entry_mode", "card_present"),
 )
-_fields_of = attrgetter(*_FIELDS)
+_DIGITS = np.array([1_000, 100, 10, 1])
+_ZEROS = ord("0") * _DIGITS.sum()
 
 
 def columns(events: Sequence[Payment]) -> dict[str, Column]:
     """An array per field. Ids become hashes, closed vocabularies codes; 0 is missing or unknown."""
-    fields = zip(*map(_fields_of, events), strict=True) if events else ((),) * len(_FIELDS)
-    return columns_of(dict(zip(_FIELDS, fields, strict=True)))
+    names = Payment.__struct_fields__
+    fields = zip(*map(astuple, events), strict=True) if events else ((),) * len(names)
+    return columns_of(dict(zip(names, fields, strict=True)))
 
 
 def columns_of(fields: Mapping[str, Sequence[Any]]) -> dict[str, Column]:
@@ -64,13 +66,17 @@ def columns_of(fields: Mapping[str, Sequence[Any]]) -> dict[str, Column]:
         "amount": np.array(amount, np.int64),
         "merchant": _hashes(merchant),
         "device": _hashes(device),
-        "country": np.array([_COUNTRY[c] for c in country], np.int64),
-        "mcc": np.array([int(code) for code in mcc], np.int64),
-        "channel": np.array([_CHANNEL.get(c, 0) for c in channel], np.int64),
-        "ip_country": np.array([_COUNTRY.get(c, 0) for c in ip_country], np.int64),
-        "entry_mode": np.array([_ENTRY_MODE.get(m, 0) for m in entry_mode], np.int64),
+        "country": _codes(_COUNTRY, country),
+        "mcc": np.frombuffer("".join(mcc).encode(), np.uint8).reshape(-1, 4) @ _DIGITS - _ZEROS,
+        "channel": _codes(_CHANNEL, channel),
+        "ip_country": _codes(_COUNTRY, ip_country),
+        "entry_mode": _codes(_ENTRY_MODE, entry_mode),
         "card_present": np.array(present, np.float64),  # None becomes NaN
     }
+
+
+def _codes(table: Mapping[str | None, int], names: Sequence[str | None]) -> Column:
+    return np.fromiter(map(table.get, names, repeat(0)), np.int64, len(names))
 
 
 def _hashes(ids: Sequence[str | None]) -> Column:
@@ -81,13 +87,16 @@ def _hashes(ids: Sequence[str | None]) -> Column:
 def profiles(found: Sequence[PaymentProfile | None], event_time: NDArray[np.int64]) -> dict[str, Column]:
     """An array per profile field, aligned with the events; a missing number is NaN, a missing country 0."""
     missing = PaymentProfile(computed_at=0)
+    names = PaymentProfile.__struct_fields__
     some = [profile or missing for profile in found]
+    fields = zip(*map(astuple, some), strict=True) if some else ((),) * len(names)
+    field = dict(zip(names, fields, strict=True))
     return {
-        "account_age_ms": event_time - np.array([p.account_created_at for p in some], np.float64),
-        "home_country": np.array([_COUNTRY.get(p.home_country, 0) for p in some], np.int64),
-        "kyc_level": np.array([p.kyc_level for p in some], np.float64),
-        "typical_amount": np.array([p.typical_amount for p in some], np.float64),
-        "chargebacks_365d": np.array([p.chargebacks_365d for p in some], np.float64),
+        "account_age_ms": event_time - np.array(field["account_created_at"], np.float64),
+        "home_country": _codes(_COUNTRY, field["home_country"]),
+        "kyc_level": np.array(field["kyc_level"], np.float64),
+        "typical_amount": np.array(field["typical_amount"], np.float64),
+        "chargebacks_365d": np.array(field["chargebacks_365d"], np.float64),
     }
 
 

@@ -21,11 +21,12 @@ MAY_IMPORT = {
 HOMES = {
     "confluent_kafka": ("workers.kafka", "deploy"),
     "redis": ("workers.history_store", "deploy"),
+    "hiredis": ("workers.history_store",),
     "onnxruntime": ("models.scorer",),
     "onnx": ("models.bundle", "models.graph", "models.tree_walk", "models.training"),
     "prometheus_client": ("workers",),
     "mlflow": ("workers.registry.mlflow_store",),
-    "numba": ("schemas.scan", "schemas.partitioner", "models"),
+    "numba": ("schemas.scan", "schemas.partitioner", "models", "workers.fact_memory"),
     "scipy": ("models.drift", "models.training", "models.dataset"),
     **dict.fromkeys(("xgboost", "lightgbm", "skl2onnx", "onnxmltools"), ("models.training",)),
     "optuna": ("models.training.search",),

@@ -14,8 +14,8 @@ saturation.py  worker processes against a preloaded backlog
 passthrough.py consume, produce, commit and nothing else, as a process: what the broker and the machine take
 latency.py     from produce to visible at read_committed
 disturbance.py latency while workers join, are rolled, or die; how soon an heir scores
-growth.py      cost and memory by the number of users, cost by the size of the model
+growth.py      cost and memory by the number of users; cost by trees, features and backlog
 plan.py        what is measured, in order
 aims.py        what a run comes to: the headline, the aims
-results.py     rows as JSON, compared; tables.py: the same as Markdown
+results.py     rows as JSON, compared; tables.py: the same as Markdown; pictures.py: as SVG; notes.py: a run's sum
 """

@@ -16,13 +16,14 @@ from riskstream.deploy.stack.local import HOME, temporary_folder
 from riskstream.models.domain import load_domain
 from tests.bench import aims, plan
 from tests.bench.bundles import with_fewer_trees
+from tests.bench.notes import notes
+from tests.bench.pictures import draw
 from tests.bench.results import FOLDER, ROOT, Result, Row, compare, file_name, load, save, this_machine
 from tests.bench.rig import BenchError
 from tests.bench.tables import differences, tables, verdicts
 from tests.bench.world import TREES, World
 
 PREFIX = "RISKSTREAM_"
-PAGE = ROOT / "docs" / "performance.md"
 COMMANDS = ("run", "compare", "table", "figures")
 
 
@@ -33,7 +34,7 @@ def main(arguments: list[str]) -> int:
     if given.command == "table":
         return _say(report(load(given.result)))
     if given.command == "figures":
-        return publish(load(given.result), PAGE)
+        return publish(load(given.result), ROOT)
     return run(given.quick, dict(given.set), given.only)
 
 
@@ -49,7 +50,9 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     two.add_argument("before", type=Path)
     two.add_argument("after", type=Path)
     commands.add_parser("table", help="a result as Markdown").add_argument("result", type=Path)
-    commands.add_parser("figures", help=f"the same, into {PAGE.name}").add_argument("result", type=Path)
+    commands.add_parser(
+        "figures", help="the same with pictures into docs/performance.md, its sum into the README"
+    ).add_argument("result", type=Path)
     return parser.parse_args(arguments)
 
 
@@ -121,13 +124,20 @@ def report(result: Result) -> Iterator[str]:
     yield ", ".join(f"{name} {version}" for name, version in machine.libraries.items())
 
 
-def publish(result: Result, page: Path) -> int:
-    """Put the report between the page's marks."""
+def publish(result: Result, root: Path) -> int:
+    """Put the report and pictures of it into docs/performance.md, and the notes into the README, between the marks."""
+    page = root / "docs" / "performance.md"
+    images = [f"![{path.stem}]({page.stem}/{path.name})" for path in draw(result.rows, page.parent / page.stem)]
+    _replace(page, [*images, *report(result), ""])
+    _replace(root / "README.md", list(notes(result)))
+    return 0
+
+
+def _replace(page: Path, lines: list[str]) -> None:
     begin, end = "<!-- figures -->", "<!-- end of figures -->"
     text = page.read_text()
     before, after = text[: text.index(begin)], text[text.index(end) :]
-    page.write_text(before + begin + "\n" + "\n".join(report(result)) + "\n\n" + after)
-    return 0
+    page.write_text(before + "\n".join([begin, *lines]) + "\n" + after)
 
 
 def _say(lines: Iterator[str]) -> int:

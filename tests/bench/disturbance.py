@@ -15,7 +15,7 @@ from tests.bench.latency import Trip, travel
 from tests.bench.results import Row
 from tests.bench.rig import Rig
 from tests.bench.workload import Workload
-from tests.bench.world import World
+from tests.bench.world import TREES, World
 
 RATE, CALM_S, REST_S = 500, 5.0, 20.0
 LATE_MS = 100.0
@@ -85,6 +85,23 @@ def _found(trip: Trip) -> dict[str, float]:
         "late_events": float(late.sum()),
         "calm_again_s": calm_again,
     }
+
+
+def start_up(world: World, workload: Workload) -> Row:
+    """A first worker starts where events wait for it: until it is ready, has its partitions, and has scored one."""
+    with Rig(world, "start-up", world.environment("start-up")) as rig:
+        rig.store(workload)
+        rig.feed(workload.records[:100])
+        began = time.perf_counter()
+        rig.start()
+        ready = rig.wait(lambda: '"worker is ready"' in rig.log(), "being ready")
+        assigned = rig.wait(lambda: rig.shared(1), "taking the partitions")
+        scored = rig.wait(rig.committed, "scoring")
+    return Row(
+        "start-up",
+        {"trees": TREES},
+        {"ready_s": ready - began, "partitions_s": assigned - began, "scored_s": scored - began},
+    )
 
 
 def recovery(world: World, workload: Workload, behind: int) -> Row:

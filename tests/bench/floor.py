@@ -79,14 +79,24 @@ def _profiles(wire: Wire, outcome: Outcome) -> Callable[[], object]:
     return lambda: wire.ask(b"MGET", *keys)
 
 
-def _history(flow: Flow, outcome: Outcome) -> Callable[[], object]:
-    """The users' bytes laid side by side, and the compiled pass over them."""
+def in_one_piece(outcome: Outcome) -> Outcome:
+    """With its histories copied one after the other, so that they stay what they are while the flow goes on."""
     gathered = outcome.joined.gathered
-    facts, first, position = gathered.facts, gathered.first, gathered.position
-    edges = np.sort(np.unique(first)).tolist()
-    chunks = [facts[a:b].tobytes() for a, b in zip(edges, [*edges[1:], len(facts)], strict=True)]
-    spec, width = flow.domain.features.spec, facts.shape[1]
-    return lambda: aggregate(spec, np.frombuffer(b"".join(chunks), np.int64).reshape(-1, width), first, position)
+    first, user = np.unique(gathered.first, return_inverse=True)
+    last = np.zeros(len(first), np.int64)
+    np.maximum.at(last, user, gathered.position)
+    lengths = last - first + 1
+    moved = np.cumsum(lengths) - lengths - first
+    facts = np.concatenate([gathered.facts[a : b + 1] for a, b in zip(first, last, strict=True)])
+    copied = gathered._replace(
+        facts=facts, first=gathered.first + moved[user], position=gathered.position + moved[user]
+    )
+    return outcome._replace(joined=outcome.joined._replace(gathered=copied))
+
+
+def _history(flow: Flow, outcome: Outcome) -> Callable[[], object]:
+    gathered, spec = outcome.joined.gathered, flow.domain.features.spec
+    return lambda: aggregate(spec, gathered.facts, gathered.first, gathered.position)
 
 
 def _score(flow: Flow, outcome: Outcome, trees: int) -> Callable[[], object]:

@@ -5,6 +5,7 @@ the cost can only grow by the processor's cache misses; with none, every user is
 turns, batch by batch, so that what else the machine does meets all alike.
 """
 
+import dataclasses
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from tests.bench.cpu import cpu_us, settle
 from tests.bench.flow import Flow
 from tests.bench.results import Row
 from tests.bench.rig import Rig
+from tests.bench.saturation import Case, saturate
 from tests.bench.workload import Shape, Workload, crowded
 from tests.bench.world import TREES, World
 
@@ -98,6 +100,29 @@ def trees(world: World) -> Iterator[Row]:
     for count, path in sorted(world.bundles.items()):
         scorer = Scorer(load_bundle(path, world.domain.features))
         yield Row("growth, trees", {"trees": count}, {"score_us": cpu_us(lambda: len(scorer(vectors)), 9)})  # noqa: B023
+
+
+def features(world: World) -> Iterator[Row]:
+    """The assembling by the number of features: some of the table, the table, and the table twice."""
+    workload = world.workload(Shape(4_096, 50))
+    with Rig(world, "features", {}) as rig:
+        rig.store(workload)
+        flow = Flow(rig, workload, TREES)
+        outcome = [flow.run(batch)[0] for batch in flow.batches(workload.records, BATCH)][-1]
+    table = world.domain.features
+    again = tuple(dataclasses.replace(row, name=f"{row.name}_again") for row in table.rows)
+    for rows in (table.rows[:10], table.rows[:20], table.rows, table.rows + again):
+        some = dataclasses.replace(table, rows=rows)
+        joined, values = outcome.joined, outcome.aggregates.values
+        us = cpu_us(lambda: len(some.assemble(joined.columns, values, joined.profile)), 25)  # noqa: B023
+        yield Row("growth, features", {"features": len(rows)}, {"assemble_us": us})
+
+
+def backlogs(world: World) -> Iterator[Row]:
+    """The whole worker by the length of the backlog that it finds."""
+    for events in (20_000, 60_000, 180_000):
+        row = saturate(world, Case(repeat=events), events)
+        yield Row("growth, backlog", {"events": events}, row.found)
 
 
 def _total(flow: Flow, batch: Batch, forget: bool) -> float:

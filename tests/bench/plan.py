@@ -6,7 +6,7 @@ from itertools import product
 from riskstream.workers.kafka.output import Outgoing
 from tests.bench import exchange, growth
 from tests.bench.aims import LARGEST, found
-from tests.bench.disturbance import disturbances, recovery
+from tests.bench.disturbance import disturbances, recovery, start_up
 from tests.bench.floor import floor_us
 from tests.bench.flow import Flow
 from tests.bench.latency import WARM_EVENTS, Pace, latencies
@@ -124,7 +124,8 @@ def latency(world: World, rows: Rows) -> Iterator[Row]:
 def disturbed(world: World, _: Rows) -> Iterator[Row]:
     workload = world.workload(USUAL)
     yield from disturbances(world, workload)
-    for behind in (0, 10_000):
+    yield start_up(world, workload)
+    for behind in (0, 10_000, 40_000):
         yield recovery(world, workload, behind)
 
 
@@ -132,9 +133,17 @@ def trees(world: World, _: Rows) -> Iterator[Row]:
     yield from growth.trees(world)
 
 
+def features(world: World, _: Rows) -> Iterator[Row]:
+    yield from growth.features(world)
+
+
+def backlogs(world: World, _: Rows) -> Iterator[Row]:
+    yield from growth.backlogs(world)
+
+
 def users(world: World, _: Rows) -> Iterator[Row]:
     yield from growth.users(world)
 
 
 QUICK: tuple[Measurement, ...] = (quick_inner, quick_saturation, quick_naive, quick_latency)
-WHOLE: tuple[Measurement, ...] = (inner, trees, saturation, naive, latency, disturbed, users)
+WHOLE: tuple[Measurement, ...] = (inner, trees, features, saturation, backlogs, naive, latency, disturbed, users)

@@ -16,6 +16,7 @@ from riskstream.models.scorer import Scorer
 from riskstream.workers.kafka.input import Batch
 from riskstream.workers.scoring import Outcome
 from tests.bench.cpu import cpu_us, settle
+from tests.bench.floor import in_one_piece
 from tests.bench.flow import Flow
 from tests.bench.results import Row
 from tests.bench.workload import Record
@@ -35,7 +36,7 @@ def stage_rows(flow: Flow, records: list[Record], other_bundles: tuple[int, ...]
         flow.remember()
         settle()
         runs = [flow.run(batch) for batch in batches]
-        outcome = runs[-1][0]
+        outcome = in_one_piece(runs[-1][0])
         names = {"publish": "encode", "join": "join, hit"}
         laps = {
             names.get(stage, stage): statistics.median(spent[stage] for _, spent in runs[WARM:]) for stage in runs[0][1]

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.bench.__main__ import main
+from tests.bench.__main__ import main, publish
 from tests.bench.aims import LARGEST, aims, headline
+from tests.bench.pictures import draw
 from tests.bench.results import Result, Row, load, save, this_machine
 from tests.bench.saturation import Case
 
@@ -77,3 +78,26 @@ def test_compare_shows_every_number_before_and_after(tmp_path: Path, capsys: pyt
 def test_table_is_markdown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["table", str(kept(tmp_path / "a.json", 20.0))]) == 0
     assert "### The floor" in capsys.readouterr().out
+
+
+def test_figures_and_their_sum_go_between_the_marks(tmp_path: Path) -> None:
+    (tmp_path / "docs").mkdir()
+    pages = [tmp_path / "docs" / "performance.md", tmp_path / "README.md"]
+    for page in pages:
+        page.write_text("before\n<!-- figures -->\nstale words\n<!-- end of figures -->\nafter\n")
+    for _ in range(2):
+        assert publish(load(kept(tmp_path / "a.json", 20.0)), tmp_path) == 0
+    whole, notes = (page.read_text() for page in pages)
+    for text in (whole, notes):
+        assert (text[:7], text[-7:], text.count("figures -->"), "stale" in text) == ("before\n", "\nafter\n", 2, False)
+    assert "| worker / ONNX Runtime alone" in whole
+    assert "**20.0 µs** of CPU an event: 50,000 a second" in notes
+    assert "| 300 µs, 15.0 times as much |" in notes
+
+
+def test_pictures_are_drawn_of_what_was_measured(tmp_path: Path) -> None:
+    alone = Row("naive", {"commit_every": 100}, {"us": 200.0})
+    (picture,) = draw([*rows(20.0), alone], tmp_path)
+    assert (picture.name, "tutorial" in picture.read_text()) == ("cost.svg", True)
+    again = draw([*rows(20.0), alone], tmp_path / "again")
+    assert [path.read_bytes() for path in again] == [picture.read_bytes()]

@@ -70,10 +70,15 @@ MUTATIONS = (
         "test_network.py::test_between_worker_and_broker[a batch is refused once]",
     ),
     Mutation(
-        "new producers after an unclear commit",
+        "new producers settle an unclear commit before anything is taken again",
         WORKERS / "loop.py",
-        'renew=outcome == "unclear"',
-        "renew=False",
+        "        if doubt.renew:\n",
+        """        if doubt.renew and doubt.cause == "unclear":
+            self.source.seek({number: each.position for number, each in self.working_set.partitions.items()})
+            self._doubt = None
+            return
+        if doubt.renew:
+""",
         "test_network.py::test_between_worker_and_broker[the answer to a commit is lost]",
     ),
     Mutation(

@@ -39,7 +39,7 @@ def test_paused(new_scene: NewScene, seconds: float) -> None:
     scene.end()
 
 
-def test_its_disk_is_full(new_scene: NewScene) -> None:
+def test_the_disk_of_the_broker_is_full(new_scene: NewScene) -> None:
     """It ends itself; workers wait, and go on when it is back with room."""
     scene = under_way(new_scene)
     broker = scene.rig.stack.broker

@@ -86,7 +86,7 @@ def test_a_copy_whose_marks_are_older_than_its_histories(lone_scene: NewScene, c
     """Such as a copy key by key makes while facts are written. One user has more facts since than a history holds."""
     scene, until = lone_scene(), 700
     scene.records = list(records_of(log_of(users=1), PARTITIONS))
-    for more in (650, 680, 700):
+    for more in (690, 715):
         work_off(scene, until)
         marks = {key: cast(bytes, client.get(key)) for key in client.scan_iter(f"rs:*{scene.pipeline.name}/*:applied")}
         work_off(scene, until + more)

@@ -69,6 +69,7 @@ class Ownership:
         for number in numbers:
             span = LogSpan(spans[number].log_start, self._live_from(number, spans[number]))
             mark = None if marks is None else marks[number]
+            self._refuse_forgotten(number, spans[number], mark)
             start = self.working_set.open(number, self.keys(number), mark, span, rebuild=number in rebuild)
             partition = self.working_set.partitions[number]
             if marks is None:
@@ -87,6 +88,15 @@ class Ownership:
             if not self.degrade:
                 raise
             return None
+
+    def _refuse_forgotten(self, number: int, span: Span, mark: bytes | None) -> None:
+        """Histories are written after a commit: a group that has them and no offset would score everything again."""
+        if span.committed is None and self.working_set.has_come_to(mark) > span.log_start:
+            raise Halt(
+                f"partition {number}: the group has no committed offset any more, yet it had come to "
+                f"{self.working_set.has_come_to(mark)}: the topic was deleted and made again, or the offsets expired. "
+                "Set them with kafka-consumer-groups --reset-offsets, or choose another RISKSTREAM_GROUP to begin anew."
+            )
 
     def _live_from(self, number: int, span: Span) -> int:
         if number >= self.partitions:

@@ -110,6 +110,12 @@ class WorkingSet:
         )
         return applied.offset
 
+    @staticmethod
+    def has_come_to(mark: bytes | None) -> int:
+        """The offset that a raw mark says; 0 where there is none to believe."""
+        applied = _believable(mark)
+        return applied.offset if applied else 0
+
     def drop(self, numbers: Iterable[int]) -> None:
         for number in numbers:
             if partition := self.partitions.pop(number, None):

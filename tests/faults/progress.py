@@ -55,6 +55,11 @@ class Progress:
         if self._thread:
             self._thread.join(30)
 
+    @property
+    def lag(self) -> int:
+        """Input that was not committed at the last look."""
+        return self.looks[-1].fed - self.looks[-1].committed if self.looks else 0
+
     def standstills(self) -> list[Standstill]:
         return standstills(self.looks)
 

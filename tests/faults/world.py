@@ -77,13 +77,16 @@ class Fleet:
 
 @dataclass
 class World:
-    """A run's servers and workers. `later` puts the second half of a fault on the list; `tick` does what is due."""
+    """A run's servers and workers. `behind`: whether the group has still to make up for an earlier fault.
+
+    `later` puts the second half of a fault on the list; `tick` does what is due."""
 
     broker: Broker
     redis: RedisServer
     fleet: Fleet
     random: random.Random
     say: Say
+    behind: Callable[[], bool]
     busy: set[str] = field(default_factory=set)
     _due: list[tuple[float, Callable[[], None]]] = field(default_factory=list)
 

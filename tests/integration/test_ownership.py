@@ -53,6 +53,20 @@ def test_reading_begins_at_the_applied_mark_and_scoring_at_the_committed_offset(
     assert score_from(ownership) == 60
 
 
+def test_a_group_that_lost_its_offsets_does_not_begin_anew(new_ownership: NewOwnership) -> None:
+    """They expired, or the topic is another of the same name: all would be scored twice."""
+    ownership = new_ownership()
+    ownership.store.client.set(ownership.keys(0).applied, Applied(7, 40, 0).encode())
+    with pytest.raises(Halt, match="no committed offset any more, yet it had come to 40"):
+        ownership.assigned({0: Span(0, 100, None)})
+
+
+def test_a_quiet_partition_has_a_mark_and_no_committed_offset(new_ownership: NewOwnership) -> None:
+    ownership = new_ownership()
+    ownership.store.client.set(ownership.keys(0).applied, Applied(7, 10, 0).encode())
+    assert ownership.assigned({0: Span(10, 10, None)}) == {0: 10}
+
+
 def test_an_empty_redis_is_rebuilt_from_the_start_of_the_log(new_ownership: NewOwnership) -> None:
     ownership = new_ownership()
     assert ownership.assigned({0: Span(10, 100, 60), 1: Span(0, 9, 9)}) == {0: 10, 1: 0}

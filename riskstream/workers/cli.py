@@ -7,6 +7,7 @@ import typer
 from typer.core import TyperGroup
 
 from riskstream.workers.commands import offline
+from riskstream.workers.commands.drift import drift
 from riskstream.workers.commands.model import model
 from riskstream.workers.commands.train import train
 from riskstream.workers.exits import EXIT_CODES, INTERRUPTED, explain
@@ -56,6 +57,7 @@ bundle = typer.Typer(no_args_is_help=True, help="Model bundles.")
 app.add_typer(topics, name="topics", rich_help_panel=RUN)
 app.add_typer(bundle, name="bundle", rich_help_panel=MODEL)
 app.add_typer(model, name="model", rich_help_panel=MODEL)
+app.command(rich_help_panel=RUN)(drift)
 app.command(rich_help_panel=MODEL)(offline.dataset)
 app.command(rich_help_panel=MODEL)(offline.check)
 app.command(rich_help_panel=MODEL)(train)

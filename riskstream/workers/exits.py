@@ -30,6 +30,7 @@ FAILURES: dict[str, int] = {
     "riskstream.workers.errors.Unavailable": TRY_LATER,
 }
 EXTRAS: dict[str, str] = {
+    **dict.fromkeys(("faust", "aiokafka", "aiohttp", "scipy"), "drift"),
     **dict.fromkeys(("mlflow", "sqlalchemy", "alembic"), "registry"),
     **dict.fromkeys(("xgboost", "lightgbm", "onnxmltools", "skl2onnx", "sklearn", "optuna"), "train"),
     **dict.fromkeys(("pyarrow", "polars", "pandera", "jinja2", "matplotlib"), "train"),

@@ -46,15 +46,23 @@ class HealthServer:
     """Serves until closed; use it as a context manager. `why_not_*` return the reasons against, none meaning yes."""
 
     def __init__(
-        self, address: tuple[str, int], registry: CollectorRegistry, why_not_live: Reasons, why_not_ready: Reasons
+        self,
+        address: tuple[str, int],
+        registry: CollectorRegistry,
+        why_not_live: Reasons,
+        why_not_ready: Reasons,
+        others: "Others" = lambda target: None,
     ) -> None:
-        """Binds at once: SettingsError if the address cannot be had. Port 0 takes any free one, see `port`."""
+        """Binds at once: SettingsError if the address cannot be had. Port 0 takes any free one, see `port`.
+
+        `others` is asked for what is none of these pages, with path and query; None is: not found.
+        """
         pages = {
             "/metrics": lambda: (200, CONTENT_TYPE_LATEST, generate_latest(registry)),
             "/livez": lambda: _probe(why_not_live()),
             "/readyz": lambda: _probe(why_not_ready()),
         }
-        self._server = _bind(address, pages)
+        self._server = _bind(address, pages, others)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), name="health", daemon=True)
 
     @property
@@ -74,6 +82,7 @@ class HealthServer:
 
 Page = tuple[int, str, bytes]
 Pages = dict[str, Callable[[], Page]]
+Others = Callable[[str], Page | None]
 
 
 def _probe(reasons: list[str]) -> Page:
@@ -86,6 +95,7 @@ class _Server(ThreadingTCPServer):
     daemon_threads = True
     allow_reuse_address = True
     pages: Pages
+    others: Others
 
 
 class _Server6(_Server):
@@ -99,7 +109,8 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         page = self.server.pages.get(self.path.partition("?")[0])
         found = f"try {', '.join(self.server.pages)}\n".encode()
-        status, content_type, body = page() if page else (404, "text/plain", found)
+        answer = page() if page else self.server.others(self.path)
+        status, content_type, body = answer or (404, "text/plain", found)
         self.send_response(status)
         self.send_header("Content-Type", content_type)
         self.send_header("Content-Length", str(len(body)))
@@ -110,13 +121,13 @@ class _Handler(BaseHTTPRequestHandler):
         """Probes come every few seconds; they are not news."""
 
 
-def _bind(address: tuple[str, int], pages: Pages) -> _Server:
+def _bind(address: tuple[str, int], pages: Pages, others: Others) -> _Server:
     host, port = address
     try:
         server = (_Server6 if ":" in host else _Server)(address, _Handler)
     except OSError as error:
-        where = "RISKSTREAM_HEALTH_HOST, RISKSTREAM_HEALTH_PORT"
+        where = "RISKSTREAM_DRIFT_HOST and _PORT for the sidecar, RISKSTREAM_HEALTH_HOST, RISKSTREAM_HEALTH_PORT"
         problem = f"{where}: cannot listen on {host}:{port}: {error.strerror}. Port 0 takes any free one."
         raise SettingsError([problem]) from None
-    server.pages = pages
+    server.pages, server.others = pages, others
     return server

@@ -34,21 +34,27 @@ BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096)
 M = TypeVar("M", Counter, Gauge, Histogram)
 
 
-class Family(dict[str | int, M], Generic[M]):
-    """A metric with one label; `family["decode"]` is the child of that label value, made when first asked for."""
+Value = str | int | tuple[str, ...]
+
+
+class Family(dict[Value, M], Generic[M]):
+    """A metric with one label; `family["decode"]` is the child of that label value, made when first asked for.
+
+    With several labels the value is a tuple.
+    """
 
     def __init__(self, parent: M) -> None:
         super().__init__()
         self._parent: M = parent
 
-    def __missing__(self, value: str | int) -> M:
-        child = self[value] = self._parent.labels(value)
+    def __missing__(self, value: Value) -> M:
+        child = self[value] = self._parent.labels(*(value if isinstance(value, tuple) else (value,)))
         return child
 
-    def forget(self, value: str | int) -> None:
+    def forget(self, value: Value) -> None:
         """Show this label value no longer, for instance a partition that another worker owns now."""
         if self.pop(value, None) is not None:
-            self._parent.remove(value)
+            self._parent.remove(*(value if isinstance(value, tuple) else (value,)))
 
 
 class ArrayHistogram(Collector):
@@ -81,7 +87,10 @@ class ArrayHistogram(Collector):
 
 @dataclass(frozen=True)
 class Row:
-    """What the table says of a metric besides its name and kind. `known` label values start at 0."""
+    """What the table says of a metric besides its name and kind. `known` label values start at 0.
+
+    Several labels are separated by spaces.
+    """
 
     help: str
     label: str | None = None
@@ -93,7 +102,7 @@ class Row:
         more = {"buckets": self.buckets} if self.buckets else {}
         # The client adds the suffix of an Info by itself, and of a Counter, which it takes with or without.
         metric = plain(
-            PREFIX + name.removesuffix("_info"), self.help, [label] if label else [], registry=registry, **more
+            PREFIX + name.removesuffix("_info"), self.help, label.split() if label else [], registry=registry, **more
         )
         if not label:
             return metric
@@ -103,8 +112,21 @@ class Row:
         return family
 
 
-class Metrics:
-    """The table. One of these for a process, given to whoever counts."""
+class Table:
+    """Metrics as attributes, each annotated with its kind and Row. One of these for a process, given to who counts."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        """Build every row into `registry`, with the process's memory and CPU beside them."""
+        # Else a timestamp stands beside every counter: twice the page, and nobody reads it.
+        disable_created_metrics()  # type: ignore[no-untyped-call]
+        self.registry = registry
+        ProcessCollector(registry=registry)
+        for name, (kind, row) in table(type(self)).items():
+            setattr(self, name, row.build(name, kind, registry))
+
+
+class Metrics(Table):
+    """A worker's."""
 
     events_total: Annotated[Counter, Row("Records taken from the input topic and committed")]
     scores_total: Annotated[Family[Counter], Row("Scores committed", "decision", DECISIONS)]
@@ -144,17 +166,8 @@ class Metrics:
     last_progress_timestamp_seconds: Annotated[Gauge, Row("When the loop last went round")]
     model_info: Annotated[Info, Row("The model that scores: name, version, feature_set, and the engine that runs it")]
 
-    def __init__(self, registry: CollectorRegistry) -> None:
-        """Build every row into `registry`, with the process's memory and CPU beside them."""
-        # Else a timestamp stands beside every counter: twice the page, and nobody reads it.
-        disable_created_metrics()  # type: ignore[no-untyped-call]
-        self.registry = registry
-        ProcessCollector(registry=registry)
-        for name, (kind, row) in table().items():
-            setattr(self, name, row.build(name, kind, registry))
 
-
-def table() -> dict[str, tuple[type, Row]]:
+def table(of: type[Table] = Metrics) -> dict[str, tuple[type, Row]]:
     """Every row by its name: the kind of metric, and what the table says of it."""
-    hints = get_type_hints(Metrics, include_extras=True)
+    hints = get_type_hints(of, include_extras=True)
     return {name: get_args(hint) for name, hint in hints.items()}

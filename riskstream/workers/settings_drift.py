@@ -74,7 +74,7 @@ class DriftSettings(BaseModel):
         None, description="directory with the bundles of all models that workers run; unset: only `RISKSTREAM_BUNDLE`"
     )
     drift_host: str = Field("127.0.0.1", min_length=1, description="address for its page, `/metrics`, `/livez`")
-    drift_port: int = Field(8_081, ge=0, le=65_535, description="its port; 0: any free one, which the log names")
+    drift_port: int = Field(8_090, ge=0, le=65_535, description="its port; 0: any free one, which the log names")
     drift_webhook_url: str | None = Field(
         None,
         pattern=r"^https?://",

@@ -75,6 +75,9 @@ def _config(settings: Settings, wish: Wish, name: str, source: Topic | None) -> 
         config["retention.ms"] = str(wish.input_retention_days * DAY_MS)
     if name == settings.dead_letter_topic and source:
         config["max.message.bytes"] = str(source.max_message_bytes + HEADROOM)
+    if name == settings.stats_topic:
+        # The broker packs anew what workers pack with lz4: the sidecar's client has no library for that.
+        config["compression.type"] = "gzip"
     if name in settings.drift_topics:
         config["cleanup.policy"] = "compact"  # a repeat overwrites
     if name == settings.drift_topic:

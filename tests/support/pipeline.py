@@ -70,10 +70,15 @@ class Pipeline:
         return f"stats-{self.name}"
 
     def create_topics(self) -> None:
-        self.create_topic(*self.topics, self.stats_topic)
+        self.create_topic(*self.topics)
+        self.create_topic(self.stats_topic, compression="gzip")  # as `riskstream topics create` does
 
-    def create_topic(self, *names: str) -> None:
-        config = {"max.message.bytes": "16777216", "message.timestamp.type": "CreateTime"}
+    def create_topic(self, *names: str, compression: str = "producer") -> None:
+        config = {
+            "max.message.bytes": "16777216",
+            "message.timestamp.type": "CreateTime",
+            "compression.type": compression,
+        }
         new = [NewTopic(name, self.partitions, 1, config=config) for name in names]
         client = AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 4})
         for future in client.create_topics(new).values():

@@ -4,7 +4,8 @@ Time is cut into steps, the largest that all windows are made of; a cell sums wh
 A step of a partition is over once the partition's event time has passed its end by the allowed lateness; what comes
 for it later is late, counted as such, and in no window. That depends on nothing but the order of the partition's own
 records, so a window holds the same however the records of several partitions came in between each other, and however
-often the sidecar was killed. A window closes when it is over in all partitions but those that are silent.
+often the sidecar was killed. A window closes when it is over in all partitions but those that are silent; what these
+have to say when they wake is in the windows that are still open.
 
 Memory: cells of models x steps of the longest window x (segments + partitions) vectors of counts, 6 kB each with the
 payment features; MODELS_MOST and SEGMENTS_MOST bound what topics could make of it.
@@ -139,11 +140,11 @@ class Windows:
         number, slot, model = place
         step = slot // self._rules.step_ms * self._rules.step_ms
         end = step + self._rules.step_ms
-        over = mark.latest is not None and mark.latest >= end + self._rules.lateness_ms
-        if over or end <= self.closed_until:
-            # Those that are not over by themselves were mostly counted before a restart, and are read again.
-            self.tally["late" if over else "closed"] += events
+        if mark.latest is not None and mark.latest >= end + self._rules.lateness_ms:
+            self.tally["late"] += events
             return None
+        if step + self._rules.longest_ms <= self.closed_until:
+            return None  # in no open window; mostly it was counted before a restart, and is read again
         self._marks.setdefault((number, step), mark)
         return self._cells.setdefault((step, model), _Cell(layout))
 

@@ -1,0 +1,183 @@
+"""The sidecar's work, whoever brings the records: merge, close, judge, publish. Used by one task at a time."""
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable
+from itertools import groupby
+
+import msgspec
+import structlog
+
+from riskstream.models.drift.verdict import State, StateError, judge_window
+from riskstream.models.drift.window import Window
+from riskstream.schemas.drift import Alert, DriftReport
+from riskstream.schemas.stats import decode_stats
+from riskstream.workers.drift.metrics import DriftMetrics, show
+from riskstream.workers.drift.models import Models
+from riskstream.workers.drift.overview import Recent
+from riskstream.workers.drift.store import Closing, Store
+from riskstream.workers.drift.webhook import Changes, Webhook
+from riskstream.workers.drift.windows import Rules, Windows
+
+log = structlog.get_logger(__name__)
+
+RECENT_DAYS = 2.0
+Series = tuple[str, int]
+
+
+class Agent:
+    """Has its windows from `take_over` until `stand_by`; merges and closes only then."""
+
+    def __init__(
+        self,
+        rules: Rules,
+        models: Models,
+        store: Store,
+        metrics: DriftMetrics,
+        webhook: Webhook | None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._rules = rules
+        self._models = models
+        self._store = store
+        self._metrics = metrics
+        self._webhook = webhook
+        self._clock = clock
+        self._windows: Windows | None = None
+        self._stored: dict[Series, bytes] = {}
+        self._states: dict[Series, State] = {}
+        self._changes = Changes()
+        self._shortest = min(kind.length_ms for kind in rules.kinds)
+        self._working = asyncio.Lock()
+        self.recent = Recent(keep=2_000, series=64)
+        self.looking = threading.Lock()  # the page is served by another thread
+
+    @property
+    def active(self) -> bool:
+        return self._windows is not None
+
+    async def take_over(self, partitions: list[int]) -> None:
+        """All partitions are this instance's now. Raises Unavailable.
+
+        What was merged before stays: only another instance that took over meanwhile could have made it untrue, and
+        that one stopped this one's producer.
+        """
+        async with self._working:
+            if self._windows is None:
+                await self._store.open()
+                checkpoint, self._stored = await self._store.remembered()
+                self._states = {}
+                async for report in self._store.recent(RECENT_DAYS):
+                    self._note(report)
+                self._windows = Windows(self._rules, self._models.layout, checkpoint)
+                log.info("windows are taken over", closed_until=checkpoint.closed_until)
+            self._windows.own(partitions)
+            self._metrics.drift_active.set(1)
+
+    async def stand_by(self) -> None:
+        async with self._working:
+            self._windows = None
+            await self._store.close()
+            self._metrics.drift_active.set(0)
+
+    async def merge(self, value: bytes, at: int) -> None:
+        """Add a record of stats, which has the offset `at`. Raises Unavailable."""
+        async with self._working:
+            if self._windows is None:
+                return
+            try:
+                record = decode_stats(value)
+            except msgspec.DecodeError as error:
+                self._metrics.drift_records_total["unreadable"].inc()
+                log.warning("a record of stats cannot be read", offset=at, reason=str(error))
+                return
+            self._windows.merge(record, at)
+            await self._close()
+
+    async def tick(self, silent: dict[int, float]) -> None:
+        """Now and then: these partitions were read for so many seconds and brought nothing. Raises Unavailable."""
+        async with self._working:
+            if self._windows is None:
+                return
+            for number, seconds in silent.items():
+                self._windows.silence(number, seconds)
+            await self._close()
+            self._count()
+
+    async def _close(self) -> None:
+        windows = self._windows
+        assert windows is not None  # noqa: S101 - both callers looked
+        closed = windows.close(int(self._clock() * 1000))
+        if not closed:
+            return
+        states: dict[Series, State] = {}
+        reports: list[DriftReport] = []
+        for window in closed:
+            reports += await asyncio.to_thread(self._judge, window, states)
+        encoded = {series: self._encoded(series, state) for series, state in states.items()}
+        await self._store.publish(Closing(reports, encoded, windows.checkpoint()))
+        self._states |= states
+        for report in reports:
+            self._tell(report)
+        for end, group in groupby(closed, key=lambda window: window.end):
+            log.info(
+                "windows are closed",
+                end=end,
+                events=sum(w.whole.events for w in group if w.length_ms == self._shortest),
+            )
+        self._count()
+
+    def _judge(self, window: Window, states: dict[Series, State]) -> tuple[DriftReport, ...]:
+        series = window.model, window.length_ms
+        judge = self._models.judge(window.model)
+        if judge is None:
+            return ()
+        if series not in states:
+            states[series] = self._states.get(series) or self._restored(series)
+        states[series], reports = judge_window(judge, states[series], window)
+        return reports
+
+    def _restored(self, series: Series) -> State:
+        judge, stored = self._models.judge(series[0]), self._stored.get(series)
+        if judge is None or stored is None:
+            return State()
+        try:
+            return State.decode(judge.shape, stored)
+        except StateError as error:
+            log.warning("what was learned is of no use and learned anew", model=series[0], reason=str(error))
+            return State()
+
+    def _encoded(self, series: Series, state: State) -> bytes:
+        judge = self._models.judge(series[0])
+        return state.encode(judge.shape) if judge else b""
+
+    def _tell(self, report: DriftReport) -> None:
+        """A new report goes on the page of metrics and, where it changes an alert, to the webhook."""
+        length_s = str(report.length_ms // 1000)
+        for change, alert in self._note(report):
+            log.warning("alert", change=change, kind=alert.kind, feature=alert.feature, says=alert.sentence)
+            if self._webhook:
+                self._webhook.tell(change, alert)
+        if report.segment is None:
+            self._metrics.drift_windows_closed_total[length_s].inc()
+            self._metrics.drift_window_end_timestamp_seconds[length_s].set(report.window_end / 1000)
+            if report.length_ms == self._shortest:
+                show(self._metrics, report)
+
+    def _note(self, report: DriftReport) -> list[tuple[str, Alert]]:
+        with self.looking:
+            self.recent.add(report)
+        return list(self._changes.of(report)) if report.segment is None else []
+
+    def _count(self) -> None:
+        windows, metrics = self._windows, self._metrics
+        if windows is None:
+            return
+        tally, windows.tally = windows.tally, type(windows.tally)()
+        for outcome in ("new", "repeat", "overlap", "unreadable"):
+            metrics.drift_records_total[outcome].inc(tally[outcome])
+        metrics.drift_events_total.inc(tally["events"])
+        metrics.drift_late_events_total.inc(tally["late"])
+        metrics.drift_unseen_offsets.set(sum(p.unseen(0, 2**63) for p in windows.partitions.values()))
+        metrics.drift_cells.set(windows.cells)

@@ -60,6 +60,7 @@ app.add_typer(model, name="model", rich_help_panel=MODEL)
 app.command(rich_help_panel=RUN)(drift)
 app.command(rich_help_panel=MODEL)(offline.dataset)
 app.command(rich_help_panel=MODEL)(offline.check)
+app.command(rich_help_panel=MODEL)(offline.parity)
 app.command(rich_help_panel=MODEL)(train)
 
 

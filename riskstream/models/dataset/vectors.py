@@ -76,6 +76,10 @@ class Snapshots:
             found[~known] = -1
         return found
 
+    def at(self, places: Ints) -> list[Any]:
+        """The profiles at these positions, None for -1."""
+        return [self.profiles[k] if k >= 0 else None for k in places.tolist()]
+
 
 NO_SNAPSHOTS = Snapshots(np.empty(0, np.uint64), np.empty(0, np.int64), [])
 
@@ -89,8 +93,7 @@ def vectors(
     original = np.empty(len(facts), np.int64)
     for rows, first in users_together(facts):
         part = facts[rows]
-        profiles = [snapshots.profiles[k] if k >= 0 else None for k in found[rows].tolist()]
-        measured = measure(domain, part, first, profiles)
+        measured = measure(domain, part, first, snapshots.at(found[rows]))
         features[rows] = measured.features
         original[rows] = np.where(measured.original < 0, -1, rows[measured.original])
         advance(len(rows))

@@ -82,3 +82,33 @@ def check(
     domain = load_domain(load_settings().domain)
     known = load_bundle(reference, domain.features).reference if reference else None
     return check_dataset(Subject(path, domain, known, sample), out, Console(highlight=False))
+
+
+def parity(
+    path: Annotated[Path, typer.Argument(metavar="DATASET", help="A data set of the log that was scored.")],
+    scores: Annotated[
+        Files | None, typer.Option(exists=True, dir_okay=False, help="Risk scores, JSON lines; may be repeated.")
+    ] = None,
+    topic: Annotated[bool, typer.Option("--topic", help="Take the scores from the output topic.")] = False,
+) -> int:
+    """Check that what was served is what the log says. Ends with 1 if a score was made of another vector.
+
+    Each score names its feature vector; the log's vectors are made again and compared. For those that differ the known
+    faults of serving are tried: features zeroed, users mixed up, facts left out of a window, a stale profile, ...
+    """
+    from rich.console import Console
+
+    from riskstream.models.domain import load_domain
+    from riskstream.workers.parity import check_parity, lines_of, scored
+    from riskstream.workers.settings import load_settings
+
+    held = load_settings()
+    if topic == bool(scores):
+        raise typer.BadParameter("say where the scores are: --scores FILE or --topic")
+    if topic:
+        from riskstream.workers.kafka.topic import committed_values
+
+        found = scored(committed_values(held, held.output_topic))
+    else:
+        found = scored(lines_of(scores or []))
+    return check_parity(path, load_domain(held.domain), found, Console(highlight=False))

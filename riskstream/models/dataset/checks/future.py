@@ -5,12 +5,13 @@ import polars as pl
 from numpy.typing import NDArray
 
 from riskstream.models.dataset.checks.finding import SHOWN, Finding, Subject
+from riskstream.models.dataset.lives import Lives
 from riskstream.models.dataset.manifest import EXAMPLES
 from riskstream.models.dataset.tables import read_facts, read_snapshots
-from riskstream.models.dataset.vectors import Facts, Snapshots, measure, vectors
-from riskstream.models.offline import by_user
+from riskstream.models.dataset.vectors import Facts, Snapshots, vectors
 
 USERS = 200
+LATER = 50  # facts put after an event
 Ints = NDArray[np.int64]
 Vectors = NDArray[np.float32]
 OTHER_TABLE = "the data set was made for another feature table: make it again with this one"
@@ -33,19 +34,22 @@ def made_again(subject: Subject) -> Finding:
 
 
 def without_the_future(subject: Subject) -> Finding:
-    """Rows measured with all later facts dropped, and with them shuffled: nothing may change."""
+    """Events measured with all later facts dropped, and with facts of anybody in their place: nothing may change."""
     if subject.manifest.feature_set != subject.domain.features.id:
         return Finding("fail", "cannot be tried", advice=OTHER_TABLE)
     facts, snapshots = _some_users(subject)
-    full = vectors(subject.domain, facts, snapshots).features
+    full = vectors(subject.domain, facts, snapshots)
+    lives = Lives(subject.domain, facts, full.original)
     rng = np.random.default_rng(subject.seed)
-    order, first = by_user(facts.user, facts.partition, facts.offset)
-    chosen = np.sort(rng.choice(len(order), min(subject.sample, len(order)), replace=False))
+    chosen = np.sort(rng.choice(len(facts), min(subject.sample, len(facts)), replace=False))
+    events = facts[chosen]
+    profiles = snapshots.at(snapshots.as_of(events.user, events.event_time, subject.domain.profile_max_age_ms))
     found: dict[str, int] = {}
-    for later in (_dropped, _shuffled):
-        rows, at = later(order, first, chosen, rng)
-        seen = _apart(subject, facts, snapshots, rows, at)
-        for name, count, _ in _differences(subject, full[order[chosen]], seen):
+    past = lives.past(chosen)
+    others = [rng.choice(len(facts), min(LATER, len(facts))) for _ in chosen]
+    for later in ([np.empty(0, np.int64)] * len(chosen), others):
+        seen = lives.measure(past, chosen, later, profiles)
+        for name, count, _ in _differences(subject, full.features[chosen], seen):
             found[name] = max(found.get(name, 0), count)
     if found:
         rows_shown = sorted(((name, count, len(chosen)) for name, count in found.items()), key=lambda row: -row[1])
@@ -85,31 +89,3 @@ def _differences(subject: Subject, left: Vectors, right: Vectors) -> list[tuple[
     names = subject.domain.features.names
     found = [(names[k], int(counts[k]), len(left)) for k in np.flatnonzero(counts)]
     return sorted(found, key=lambda row: -row[1])
-
-
-def _dropped(order: Ints, first: Ints, chosen: Ints, rng: np.random.Generator) -> tuple[list[Ints], Ints]:
-    """For each chosen row of `order`, the user's facts up to it; and the row's place among them."""
-    return [order[first[row] : row + 1] for row in chosen.tolist()], chosen - first[chosen]
-
-
-def _shuffled(order: Ints, first: Ints, chosen: Ints, rng: np.random.Generator) -> tuple[list[Ints], Ints]:
-    """The same, followed by facts of anybody in any order, as many as the user had later."""
-    last = np.searchsorted(first, first[chosen], side="right")
-    rows = [
-        np.concatenate([order[begin : row + 1], rng.choice(order, end - row - 1)])
-        for begin, row, end in zip(first[chosen].tolist(), chosen.tolist(), last.tolist(), strict=True)
-    ]
-    return rows, chosen - first[chosen]
-
-
-def _apart(subject: Subject, facts: Facts, snapshots: Snapshots, rows: list[Ints], at: Ints) -> Vectors:
-    """Each list of rows as the whole life of a user of its own; the vectors of the rows at `at` in each."""
-    flat = np.concatenate(rows)
-    sizes = np.array([len(each) for each in rows])
-    begins = np.cumsum(sizes) - sizes
-    part = facts[flat]
-    numbered = Facts(part.partition, np.arange(len(flat)), part.user, part.columns)
-    found = snapshots.as_of(part.user, part.event_time, subject.domain.profile_max_age_ms)
-    profiles = [snapshots.profiles[k] if k >= 0 else None for k in found.tolist()]
-    measured: Vectors = measure(subject.domain, numbered, np.repeat(begins, sizes), profiles).features[begins + at]
-    return measured

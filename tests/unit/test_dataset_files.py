@@ -166,6 +166,12 @@ def test_a_public_csv_becomes_a_data_set_without_code(tmp_path: Path) -> None:
     assert read_manifest(tmp_path / "out").mapping["fields"]["amount"]["unit"] == "major"
 
 
+def test_the_mapping_that_the_documentation_shows_is_one(tmp_path: Path) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "dataset.md").read_text(encoding="utf-8")
+    shown = text.partition("```toml\n")[2].partition("```")[0]
+    assert read_mapping(written(tmp_path / "m.toml", shown), Payment).fields["amount"].unit == "major"
+
+
 def translated(column: str, field: dict[str, Any], values: list[Any], **others: list[Any]) -> tuple[list[Any], Any]:
     mapping = msgspec.convert({"fields": {column: {"column": "x", **field}}}, Mapping)
     frame = pl.DataFrame({"x": values, **others}, strict=False)

@@ -7,6 +7,8 @@ PYTHON ?= $(firstword $(foreach p,python3.11 python3.12 python3.13 python3 pytho
 BIN := .venv/bin
 READY := .venv/.ready
 STACK := $(BIN)/python -m riskstream.deploy.stack
+RISKSTREAM := $(BIN)/python -m riskstream.workers
+TRAIN := .riskstream/train
 COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header --no-emit-index-url --no-emit-find-links
 PIP_FLAGS := --disable-pip-version-check --no-input --progress-bar off
 DURATION ?= 120
@@ -16,7 +18,7 @@ PROTOCOL ?= classic
 SHOW_FETCHES = awk -v all="$$(grep -c '==' requirements.lock)" \
 	'/^Collecting/ { printf "\r  package %d of %d", ++n, all; fflush() } /^Installing/ { print ", unpacking"; fflush() }'
 
-.PHONY: help env demo test test-unit faults faults-all mutants bench bench-drift check format up down lock clean
+.PHONY: help env demo train test test-unit faults faults-all mutants bench bench-drift check format up down lock clean
 
 help: ## this list
 	@echo "Riskstream: payments in, risk scores out, exactly once."; echo
@@ -26,6 +28,14 @@ env: $(READY) ## make the environment in .venv (the others do this by themselves
 
 demo: $(READY) ## stream simulated payments through real Kafka, Redis and two workers, and count
 	@$(BIN)/python -m riskstream.deploy.demo
+
+train: $(READY) ## simulated payments to a bundle that has proved itself, with a report; in .riskstream/train
+	@rm -rf $(TRAIN) && mkdir -p $(TRAIN)
+	@$(RISKSTREAM) simulate --events 150000 --users 2000 --days 150 --seed $(SEED) \
+		--parquet $(TRAIN)/payments.parquet --profile-history $(TRAIN)/profiles.parquet
+	@$(RISKSTREAM) dataset --events $(TRAIN)/payments.parquet --profiles $(TRAIN)/profiles.parquet --out $(TRAIN)/data
+	@$(RISKSTREAM) check $(TRAIN)/data --out $(TRAIN)/check.html
+	@$(RISKSTREAM) train deploy/train/payment.toml --out $(TRAIN)/payment-risk-1.0.0
 
 test: $(READY) ## every test, on a Kafka and a Redis of its own
 	@$(BIN)/python -m pytest

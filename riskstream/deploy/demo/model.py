@@ -1,5 +1,6 @@
 """The demo's model: a bundle that is trained on first use and kept for the next."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -23,6 +24,7 @@ def train(path: Path) -> None:
         capture_output=True,
         text=True,
         check=False,
+        env={**os.environ, "OMP_WAIT_POLICY": "passive"},  # threads that wait sleep: Kafka may be starting beside
         preexec_fn=die_with_parent(),
     )
     if done.returncode and not path.exists():

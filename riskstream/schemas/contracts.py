@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from riskstream.schemas.dead_letter import HEADER_PREFIX, HEADERS, LOSSES, REASONS, STAGES
+from riskstream.schemas.dead_letter import HEADER_PREFIX, HEADERS, LOSSES, REASONS, SKIPPED, STAGES
 from riskstream.schemas.drift import DriftReport
 from riskstream.schemas.fields import Id
 from riskstream.schemas.payment import Payment, PaymentProfile
@@ -93,7 +93,13 @@ without its original headers, and at last without its key. Each loss is named:
 
 | header | meaning |
 | --- | --- |
-{losses}"""
+{losses}
+One record with reason `skipped` stands for all records of a gap, which an operator had the workers pass over with
+`riskstream offsets skip`. It has no key and no value, and these headers:
+
+| header | meaning |
+| --- | --- |
+{skipped}"""
 KAFKA = {"bindingVersion": "0.5.0"}
 
 
@@ -112,7 +118,8 @@ def _readme() -> str:
     rows = "".join(f"| `{reason}` | {meaning} |\n" for reason, meaning in REASONS.items())
     headers = "".join(f"| `{HEADER_PREFIX}{name}` | {meaning} |\n" for name, meaning in HEADERS.items())
     losses = "".join(f"| `{HEADER_PREFIX}{name}` | {meaning} |\n" for name, meaning in LOSSES.items())
-    return README.format(key=KEY, place=PLACE, reasons=rows, headers=headers, losses=losses)
+    skipped = "".join(f"| `{HEADER_PREFIX}{name}` | {meaning} |\n" for name, meaning in SKIPPED.items())
+    return README.format(key=KEY, place=PLACE, reasons=rows, headers=headers, losses=losses, skipped=skipped)
 
 
 def asyncapi() -> dict[str, Any]:
@@ -210,7 +217,7 @@ def _components() -> dict[str, Any]:
     _, schemas = msgspec.json.schema_components(TYPES.values(), ref_template=template)
     headers: dict[str, dict[str, Any]] = {
         HEADER_PREFIX + name: {"type": "string", "description": description}
-        for name, description in {**HEADERS, **LOSSES}.items()
+        for name, description in {**HEADERS, **LOSSES, **SKIPPED}.items()
     }
     headers[HEADER_PREFIX + "stage"]["enum"] = list(STAGES)
     headers[HEADER_PREFIX + "reason"]["enum"] = list(REASONS)

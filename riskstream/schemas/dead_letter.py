@@ -11,6 +11,8 @@ from hashlib import sha256
 from types import MappingProxyType
 from typing import Literal, NamedTuple, get_args
 
+from riskstream.schemas.gaps import Gap
+
 Stage = Literal["decode", "join", "assemble", "score", "decide", "publish", "commit"]
 STAGES: tuple[Stage, ...] = get_args(Stage)
 
@@ -36,6 +38,7 @@ REASONS: Mapping[str, str] = MappingProxyType(
         "too_old": "The event time is too far before the time of the record.",
         "missing_key": "The record has no key, or an empty one.",
         "key_mismatch": "The key is not the event's user_id in UTF-8.",
+        "skipped": "An operator skipped `offset` and all up to `skipped.end`, which could not be read.",
     }
 )
 
@@ -75,6 +78,15 @@ LOSSES: Mapping[str, str] = MappingProxyType(
 )
 """Headers that only a dead letter has which is not whole, in the order in which parts are left out."""
 
+SKIPPED: Mapping[str, str] = MappingProxyType(
+    {
+        "skipped.end": "the offset after the last that was skipped, `offset` being the first",
+        "skipped.by": "who decided it",
+        "skipped.at": "when, ISO 8601",
+    }
+)
+"""Headers that only the record of a gap has, which has no key and no value."""
+
 HEADER_LENGTHS = 10
 """Bytes that a header may need besides its name and value, for the lengths of both."""
 
@@ -87,6 +99,13 @@ def dead_letter_headers(
     """The headers that the publish stage adds after the original ones. All values are UTF-8 text."""
     values = (topic, partition, offset, timestamp, stage, *rejection)
     return [(HEADER_PREFIX + name, str(value).encode()) for name, value in zip(HEADERS, values, strict=True)]
+
+
+def gap_headers(topic: str, partition: int, gap: Gap, by: str, why: str, at: str) -> list[tuple[str, bytes | None]]:
+    """The headers of the record that stands for all records of a gap."""
+    headers = dead_letter_headers(Rejection("skipped", "", why), "commit", topic, partition, gap.start, -1)
+    values = zip(SKIPPED, (gap.end, by, at), strict=True)
+    return [*headers, *((HEADER_PREFIX + name, str(value).encode()) for name, value in values)]
 
 
 class Letter(NamedTuple):

@@ -185,7 +185,7 @@ def _build(
     )
     source = Input(settings, ownership, on_error=lambda code: metrics.kafka_errors_total[code].inc())
     output: Output = (
-        TransactionalOutput(settings, batch_bytes)
+        TransactionalOutput(settings, batch_bytes, source.notes)
         if settings.delivery == "exactly_once"
         else AtLeastOnceOutput(settings, source.commit, batch_bytes)
     )

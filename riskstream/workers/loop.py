@@ -155,6 +155,8 @@ class Loop:
                 self.stats.confirmed(stats)
                 self.stats.absorb(outcome, self.working_set.partitions)
         self.scoring.absorb(outcome)
+        if jumps := self.ownership.past_gaps(set(batch.partitions)):
+            self.source.seek(jumps)
 
     def _publish_stats(self, *, now: bool = False) -> None:
         """In a transaction of their own, when no batch comes that they could go with."""

@@ -5,15 +5,16 @@ forget what is in memory, read the applied mark, and read the input again from t
 are facts only; scoring starts at the committed offset.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import structlog
 
-from riskstream.schemas.history import Keys
+from riskstream.schemas.gaps import Gap, past
+from riskstream.schemas.history import UNKNOWN, Keys
 from riskstream.workers.errors import Halt, StateLost, Unavailable
 from riskstream.workers.history_store import HistoryStore
-from riskstream.workers.kafka.input import Span
+from riskstream.workers.kafka.offsets import Span
 from riskstream.workers.metrics import Metrics
 from riskstream.workers.working_set import LogSpan, Partition, WorkingSet
 
@@ -36,6 +37,7 @@ class Ownership:
     partitions: int
     degrade: bool
     known: bool = False
+    gaps: dict[int, tuple[Gap, ...]] = field(default_factory=dict)
 
     def assigned(self, spans: Mapping[int, Span]) -> dict[int, int]:
         self.metrics.rebalances_total["assigned"].inc()
@@ -75,11 +77,26 @@ class Ownership:
             if marks is None:
                 partition.whole = False
                 partition.position = start = span.live_from
-            starts[number] = start
+            self.gaps[number] = spans[number].gaps
+            starts[number] = start = self.past_gaps([number]).get(number, start)
             self.metrics.recoveries_total[cause].inc()
             log.info("state is taken", partition=number, cause=cause, read_from=start, score_from=span.live_from)
         self.metrics.assigned_partitions.set(len(self.working_set.partitions))
         return starts
+
+    def past_gaps(self, numbers: Iterable[int]) -> dict[int, int]:
+        """Where to go on reading, of those partitions that have come to a gap.
+
+        Facts are missing from there on, so histories are complete only from the first event after it.
+        """
+        jumps = {}
+        for number in numbers:
+            partition = self.working_set.partitions[number]
+            offset = past(self.gaps[number], partition.position)
+            if offset > partition.position:
+                partition.position, partition.since = offset, UNKNOWN
+                jumps[number] = offset
+        return jumps
 
     def _marks(self, numbers: Sequence[int]) -> dict[int, bytes | None] | None:
         try:
@@ -106,10 +123,16 @@ class Ownership:
             )
         if span.committed is None:
             return span.log_start
-        if not span.log_start <= span.committed <= span.log_end:
+        where = f"partition {number}: the group would go on at offset {span.committed}, yet the log holds"
+        if span.committed < span.log_start:
             raise Halt(
-                f"partition {number}: the group would go on at offset {span.committed}, yet the log holds "
-                f"{span.log_start} to {span.log_end}: records were deleted before they were scored. "
+                f"{where} {span.log_start} to {span.log_end}: records were deleted before they were scored. Look for "
+                f"the cause, stop all workers of the group and run `riskstream offsets skip --partition {number} "
+                f"--to {span.log_start} --reason ...`, which leaves a record of the gap."
+            )
+        if span.committed > span.log_end:
+            raise Halt(
+                f"{where} {span.log_start} to {span.log_end}: this is not the log that was scored. "
                 "Look for the cause, then set the group's offset with kafka-consumer-groups --reset-offsets."
             )
         return span.committed
@@ -117,6 +140,7 @@ class Ownership:
     def _forget(self, partitions: Sequence[int]) -> None:
         self.working_set.drop(partitions)
         for number in partitions:
+            self.gaps.pop(number, None)
             self.metrics.applied_lag_events.forget(number)
             self.metrics.consumer_lag_events.forget(number)
         self.metrics.assigned_partitions.set(len(self.working_set.partitions))

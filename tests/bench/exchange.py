@@ -11,7 +11,8 @@ from typing import Any
 
 from confluent_kafka import Consumer, Producer, TopicPartition
 
-from riskstream.workers.kafka.input import Input, Span
+from riskstream.workers.kafka.input import Input
+from riskstream.workers.kafka.offsets import Span
 from riskstream.workers.kafka.output import AtLeastOnceOutput, Outgoing, Output, TransactionalOutput
 from riskstream.workers.settings import Settings
 from tests.bench.cpu import cpu_us

@@ -7,9 +7,9 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from riskstream.deploy.stack import LocalStack, RedisServer
-from riskstream.schemas.history import Applied, Keys
+from riskstream.schemas.history import UNKNOWN, Applied, Keys
 from riskstream.workers.errors import Halt, Unavailable
-from riskstream.workers.kafka.input import Span
+from riskstream.workers.kafka.offsets import Span
 from riskstream.workers.metrics import Metrics
 from riskstream.workers.ownership import Ownership
 from riskstream.workers.working_set import Partition, WorkingSet
@@ -79,10 +79,26 @@ def test_a_group_without_offsets_begins_at_the_start_of_the_log(new_ownership: N
     assert score_from(ownership) == 10
 
 
-@pytest.mark.parametrize("committed", [9, 101])
-def test_an_offset_that_the_log_does_not_have_halts(new_ownership: NewOwnership, committed: int) -> None:
-    with pytest.raises(Halt, match=rf"at offset {committed}, yet the log holds 10 to 100: .*--reset-offsets"):
+@pytest.mark.parametrize(
+    ("committed", "mend"), [(9, "offsets skip --partition 0 --to 10"), (101, "kafka-consumer-groups --reset-offsets")]
+)
+def test_an_offset_that_the_log_does_not_have_halts(new_ownership: NewOwnership, committed: int, mend: str) -> None:
+    with pytest.raises(Halt, match=rf"at offset {committed}, yet the log holds 10 to 100: .*{mend}"):
         new_ownership().assigned({0: Span(10, 100, committed)})
+
+
+def test_what_an_operator_skipped_is_never_read_and_histories_are_partial_from_there_on(
+    new_ownership: NewOwnership,
+) -> None:
+    ownership = new_ownership()
+    ownership.store.client.set(ownership.keys(0).applied, Applied(7, 40, 0).encode())
+    assert ownership.assigned({0: Span(0, 100, 60, "gaps=40-45,50-52")}) == {0: 45}
+    partition = ownership.working_set.partitions[0]
+    assert (partition.position, partition.since) == (45, UNKNOWN)
+    partition.position, partition.since = 50, 7
+    assert ownership.past_gaps([0]) == {0: 52}
+    assert (partition.position, partition.since) == (52, UNKNOWN)
+    assert ownership.past_gaps([0]) == {}
 
 
 def test_a_partition_that_was_added_halts(new_ownership: NewOwnership) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from riskstream.schemas import contracts
-from riskstream.schemas.dead_letter import HEADER_PREFIX, LOSSES, REASONS, Rejection, dead_letter_headers
+from riskstream.schemas.dead_letter import HEADER_PREFIX, LOSSES, REASONS, SKIPPED, Rejection, dead_letter_headers
 from riskstream.schemas.decode import validate_event
 from riskstream.schemas.score import decode_score
 
@@ -66,7 +66,7 @@ def test_the_headers_of_a_dead_letter_are_the_documented_ones_in_their_order() -
     headers = document()["components"]["schemas"]["DeadLetterHeaders"]
     sent = dead_letter_headers(Rejection("not_json", "", "malformed"), "decode", "transactions", 0, 1, 2)
     assert [name for name, _ in sent] == headers["required"]
-    assert list(headers["properties"]) == headers["required"] + [HEADER_PREFIX + name for name in LOSSES]
+    assert list(headers["properties"]) == headers["required"] + [HEADER_PREFIX + name for name in (*LOSSES, *SKIPPED)]
     assert headers["properties"]["__connect.errors.reason"]["enum"] == list(REASONS)
 
 

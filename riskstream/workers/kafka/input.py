@@ -8,14 +8,13 @@ import structlog
 from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from riskstream.schemas.decode import Records
+from riskstream.schemas.gaps import Gap
 from riskstream.workers.errors import Halt, Unavailable
 from riskstream.workers.kafka.config import consumer_config
+from riskstream.workers.kafka.offsets import Span, positions, read_spans
 from riskstream.workers.settings import Settings
 
 log = structlog.get_logger(__name__)
-
-REQUEST_TIMEOUT_S = 10.0
-NO_OFFSET = -1001
 
 HALTING = {
     KafkaError._AUTO_OFFSET_RESET: "the log no longer has the offset to read next, retention overtook the group",
@@ -25,6 +24,12 @@ HALTING = {
     KafkaError._BAD_COMPRESSION: "a record batch cannot be decompressed",
 }
 """Errors that do not go away by themselves."""
+SKIPPABLE = {KafkaError._AUTO_OFFSET_RESET, KafkaError._BAD_MSG, KafkaError._BAD_COMPRESSION}
+SKIP = (
+    "If the records cannot be restored, stop all workers of the group and run "
+    "`riskstream offsets skip --partition {} --reason ...`, which leaves a record of the gap."
+)
+"""What an operator can do about a place that cannot be read."""
 
 
 class Batch(NamedTuple):
@@ -40,14 +45,6 @@ class Batch(NamedTuple):
     def next_offsets(self) -> dict[int, int]:
         """Per partition, the offset after its last record."""
         return {number: offset + 1 for number, offset in zip(self.partitions, self.offsets, strict=True)}
-
-
-class Span(NamedTuple):
-    """What the broker knows of a partition: the log's first and next offset, and the group's committed one or None."""
-
-    log_start: int
-    log_end: int
-    committed: int | None
 
 
 class Ownership(Protocol):
@@ -66,6 +63,13 @@ class Ownership(Protocol):
         """The offset to read next."""
 
 
+class Stop(NamedTuple):
+    """Where reading cannot go on, and what is said of it."""
+
+    partition: int | None
+    halt: Halt
+
+
 class Input:
     """The input topic as this worker sees it. Used by one thread."""
 
@@ -77,6 +81,10 @@ class Input:
         self._ownership = ownership
         self._rebalanced = False
         self._failure: Exception | None = None
+        self._stop: Stop | None = None
+        self._gaps: dict[int, tuple[Gap, ...]] = {}
+        self.notes: dict[int, str] = {}
+        """Metadata of the committed offsets, to be committed with the next ones."""
         self._consumer = Consumer(consumer_config(settings), logger=logging.getLogger("librdkafka"))
         self._consumer.subscribe(
             [self._topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
@@ -89,6 +97,8 @@ class Input:
         records of a partition that has gone, or that begins anew elsewhere. Raises Halt, and what went wrong while
         partitions came or went.
         """
+        if self._stop:
+            raise self._stop.halt
         self._rebalanced = False
         self._failure = None
         first = self._consumer.poll(timeout_s)
@@ -97,7 +107,9 @@ class Input:
             taken += self._consumer.consume(most - 1, 0)
         if self._failure is not None:
             raise self._failure
-        messages = [message for message in taken if self._is_record(message)]
+        messages = self._records(taken)
+        if self._gaps and not self._rebalanced:
+            messages = self._cut_at_gaps(messages)
         if self._rebalanced:
             self._give_back(messages)
             return None
@@ -123,18 +135,10 @@ class Input:
         A group without offsets that starts at the latest commits that choice here and now: else the next owner would
         choose anew and pass over what came meanwhile.
         """
-        wanted = [TopicPartition(self._topic, number) for number in partitions]
-        try:
-            committed = self._consumer.committed(wanted, timeout=REQUEST_TIMEOUT_S)
-            spans = {
-                part.partition: Span(
-                    *self._consumer.get_watermark_offsets(part, timeout=REQUEST_TIMEOUT_S, cached=False),
-                    None if part.offset == NO_OFFSET else part.offset,
-                )
-                for part in committed
-            }
-        except KafkaException as error:
-            raise Unavailable(f"the broker does not say how far the group has come: {error}") from error
+        spans = read_spans(self._consumer, self._topic, partitions)
+        self.notes.update((number, span.note) for number, span in spans.items())
+        self._gaps = {number: gaps for number, gaps in self._gaps.items() if number not in spans}
+        self._gaps.update((number, span.gaps) for number, span in spans.items() if span.gaps)
         new = {number: span.log_end for number, span in spans.items() if span.committed is None and self._skips_past}
         if new:
             self.commit(new)
@@ -152,6 +156,7 @@ class Input:
         """Go on reading owned partitions from these offsets. Raises Unavailable."""
         try:
             for number, offset in starts.items():
+                self._forget_stop(number)
                 self._consumer.seek(TopicPartition(self._topic, number, offset))
         except KafkaException as error:
             raise Unavailable(f"cannot seek: {error}") from error
@@ -164,7 +169,7 @@ class Input:
 
     def commit(self, offsets: dict[int, int]) -> None:
         """Outside of a transaction: raises Unavailable when the broker did not take them."""
-        wanted = [TopicPartition(self._topic, number, offset) for number, offset in offsets.items()]
+        wanted = positions(self._topic, offsets, self.notes)
         try:
             self._consumer.commit(offsets=wanted, asynchronous=False)
         except KafkaException as error:
@@ -174,17 +179,50 @@ class Input:
         """Leave the group; the partitions are revoked in here."""
         self._consumer.close()
 
-    def _is_record(self, message: Message) -> bool:
-        error = message.error()
-        if error is None:
-            return True
-        self._on_error(error.name())
-        if error.fatal() or error.code() in HALTING:
-            reason = HALTING.get(error.code(), "the consumer cannot go on")
-            where = f"{message.topic()}[{message.partition()}] at offset {message.offset()}"
-            raise Halt(f"{where}: {reason} ({error.str()})")
-        log.warning("consumer error, librdkafka goes on trying", error=error.str(), code=error.name())
-        return False
+    def _records(self, taken: list[Message]) -> list[Message]:
+        """The records; what came before an error that does not go away is scored first, then `take` raises."""
+        messages = []
+        for message in taken:
+            error, number = message.error(), message.partition()
+            if self._stop and number == self._stop.partition:
+                continue  # the client goes on behind what it could not read
+            if error is None:
+                messages.append(message)
+                continue
+            self._on_error(error.name())
+            if error.fatal() or error.code() in HALTING:
+                self._stop = Stop(number, _halt(message, error))
+            else:
+                log.warning("consumer error, librdkafka goes on trying", error=error.str(), code=error.name())
+        if self._stop and not messages:
+            raise self._stop.halt
+        return messages
+
+    def _cut_at_gaps(self, messages: list[Message]) -> list[Message]:
+        """What comes before the next gap: the owner then goes on behind it. Skipped records may well be readable."""
+        ahead = {number: gap for number, gaps in self._gaps.items() if (gap := self._next_gap(number, gaps))}
+        kept, before = [], set()
+        for message in messages:
+            number, offset = cast(int, message.partition()), cast(int, message.offset())
+            gap = ahead.get(number)
+            if gap and offset < gap.start:
+                before.add(number)
+            if not gap or offset < gap.start or (offset >= gap.end and number not in before):
+                kept.append(message)
+        return kept
+
+    def _next_gap(self, number: int, gaps: tuple[Gap, ...]) -> Gap | None:
+        position = self._ownership.position(number)
+        return next((gap for gap in gaps if gap.end > position), None)
+
+    def _forget(self, parts: list[TopicPartition]) -> None:
+        for part in parts:
+            self._gaps.pop(part.partition, None)
+            self._forget_stop(part.partition)
+
+    def _forget_stop(self, number: int) -> None:
+        if self._stop and self._stop.partition == number:
+            self._stop = None
 
     def _give_back(self, messages: list[Message]) -> None:
         given_back = {cast(int, message.partition()) for message in messages} & set(self.owned())
@@ -207,6 +245,7 @@ class Input:
 
     def _on_revoke(self, consumer: Consumer, parts: list[TopicPartition]) -> None:
         self._rebalanced = True
+        self._forget(parts)
         try:
             self._ownership.revoked([part.partition for part in parts])
         except Exception as error:
@@ -215,5 +254,13 @@ class Input:
 
     def _on_lost(self, consumer: Consumer, parts: list[TopicPartition]) -> None:
         self._rebalanced = True
+        self._forget(parts)
         self._ownership.lost([part.partition for part in parts])
         consumer.incremental_unassign(parts)
+
+
+def _halt(message: Message, error: KafkaError) -> Halt:
+    where = f"{message.topic()}[{message.partition()}] at offset {message.offset()}"
+    reason = HALTING.get(error.code(), "the consumer cannot go on")
+    mend = f" {SKIP.format(message.partition())}" if error.code() in SKIPPABLE else ""
+    return Halt(f"{where}: {reason} ({error.str()}).{mend}")

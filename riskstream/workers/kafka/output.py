@@ -1,18 +1,21 @@
 """The producers: everything that comes of a batch becomes visible together with its input offsets."""
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
+from types import MappingProxyType
 from typing import Any, Protocol, cast
 
-from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, Producer
 
 from riskstream.workers.errors import Aborted, Fenced, Halt, OutcomeUnclear, Unavailable
 from riskstream.workers.kafka.config import BATCH_BYTES, producer_config, transactional_config
 from riskstream.workers.kafka.deadline import Deadline
+from riskstream.workers.kafka.offsets import positions
 from riskstream.workers.settings import Settings
 
 DEADLINE_GRACE_S = 1.0
+NO_NOTES: Mapping[int, str] = MappingProxyType({})
 
 Headers = list[tuple[str, bytes | None]]
 
@@ -39,9 +42,11 @@ class TransactionalOutput:
     other producer does not have to wait. A batch is committed before the next is produced, so order is kept.
     """
 
-    def __init__(self, settings: Settings, batch_bytes: int = BATCH_BYTES) -> None:
-        """`batch_bytes` is what the topics take as one batch of records; a larger record travels alone."""
+    def __init__(self, settings: Settings, batch_bytes: int = BATCH_BYTES, notes: Mapping[int, str] = NO_NOTES) -> None:
+        """`batch_bytes` is what the topics take as one batch of records; a larger record travels alone. `notes` are
+        committed with the offsets of their partitions."""
         self._settings = settings
+        self._notes = notes
         self._batch_bytes = batch_bytes
         self._timeout_s = settings.transaction_timeout_ms / 1000
         self._producers: list[Producer] = []
@@ -78,9 +83,9 @@ class TransactionalOutput:
             raise _refused(error, OutcomeUnclear(f"commit: {error}")) from error
 
     def _send_offsets(self, producer: Producer, offsets: dict[int, int], group: Any) -> None:
-        positions = _positions(self._settings, offsets)
+        at = positions(self._settings.input_topic, offsets, self._notes)
         # Without its group coordinator librdkafka waits for ever, whatever the timeout (its issue 5456).
-        send = partial(producer.send_offsets_to_transaction, positions, group, self._timeout_s)
+        send = partial(producer.send_offsets_to_transaction, at, group, self._timeout_s)
         try:
             self._deadline(send, self._timeout_s + DEADLINE_GRACE_S)
         except TimeoutError as error:
@@ -144,10 +149,6 @@ def _produce(producer: Producer, records: Iterable[Outgoing], timeout_s: float, 
 def _make_room(producer: Producer, timeout_s: float) -> None:
     if producer.poll(timeout_s) == 0 and len(producer) > 0:
         time.sleep(0.01)
-
-
-def _positions(settings: Settings, offsets: dict[int, int]) -> list[TopicPartition]:
-    return [TopicPartition(settings.input_topic, number, offset) for number, offset in offsets.items()]
 
 
 def _kafka_error(error: KafkaException) -> KafkaError:

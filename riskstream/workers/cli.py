@@ -9,6 +9,7 @@ from typer.core import TyperGroup
 from riskstream.workers.commands import offline
 from riskstream.workers.commands.drift import drift
 from riskstream.workers.commands.model import model
+from riskstream.workers.commands.offsets import offsets
 from riskstream.workers.commands.train import train
 from riskstream.workers.exits import EXIT_CODES, INTERRUPTED, explain
 
@@ -55,6 +56,7 @@ app = typer.Typer(
 topics = typer.Typer(no_args_is_help=True, help="The Kafka topics that a worker needs.")
 bundle = typer.Typer(no_args_is_help=True, help="Model bundles.")
 app.add_typer(topics, name="topics", rich_help_panel=RUN)
+app.add_typer(offsets, name="offsets", rich_help_panel=RUN)
 app.add_typer(bundle, name="bundle", rich_help_panel=MODEL)
 app.add_typer(model, name="model", rich_help_panel=MODEL)
 app.command(rich_help_panel=RUN)(drift)

@@ -18,7 +18,6 @@ from riskstream.workers.history_store import HistoryStore, connect
 from riskstream.workers.kafka.admin import describe_topics
 from riskstream.workers.kafka.group import Group
 from riskstream.workers.kafka.offsets import Span
-from riskstream.workers.kafka.output import Outgoing
 from riskstream.workers.settings import Settings
 
 
@@ -83,7 +82,7 @@ def plan_skip(settings: Settings, partition: int, end: int | None, on_probe: Cal
 def carry_out(settings: Settings, skip: Skip, by: str, reason: str, now: datetime) -> None:
     """Record the gap and move the group, in one transaction. Raises Halt, Unavailable."""
     headers = gap_headers(settings.input_topic, skip.partition, skip.gap, by, reason, now.astimezone(UTC).isoformat())
-    record = Outgoing(settings.dead_letter_topic, skip.partition, None, None, headers)
+    record = (settings.dead_letter_topic, skip.partition, None, None, headers)
     with Group(settings) as group:
         group.skip(record, skip.gap.end, skip.note)
 

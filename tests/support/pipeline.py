@@ -99,7 +99,8 @@ class Pipeline:
             producer.poll(0)
         assert producer.flush(30) == 0
 
-    def start(self, slot: str = "a", **environment: str) -> subprocess.Popen[bytes]:
+    def variables(self, slot: str = "a", **more: str) -> dict[str, str]:
+        """The environment of this pipeline's commands."""
         source, scores, dead = self.topics
         settings = {
             "BOOTSTRAP_SERVERS": self.bootstrap,
@@ -114,12 +115,15 @@ class Pipeline:
             "HEALTH_PORT": "0",
             "LOG_IS_COMPLETE": "true",
             **self.environment,
-            **environment,
         }
+        return {**os.environ, **{f"RISKSTREAM_{key}": value for key, value in settings.items()}, **more}
+
+    def start(self, slot: str = "a", **environment: str) -> subprocess.Popen[bytes]:
+        given = {f"RISKSTREAM_{key}": value for key, value in environment.items()}
         with (self.logs / f"{self.name}-{slot}.log").open("ab") as log:
             worker = subprocess.Popen(
                 [sys.executable, "-m", *self.program, "worker"],
-                env={**os.environ, **{f"RISKSTREAM_{key}": value for key, value in settings.items()}},
+                env=self.variables(slot, **given),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

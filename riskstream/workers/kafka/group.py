@@ -3,10 +3,10 @@
 import time
 from collections.abc import Callable
 from types import TracebackType
-from typing import Self
+from typing import Any, Self, cast
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient  # type: ignore[attr-defined]
+from confluent_kafka.admin import AdminClient
 
 from riskstream.workers.errors import Halt, Unavailable
 from riskstream.workers.kafka.config import common_config, consumer_config, transactional_config
@@ -80,10 +80,11 @@ class Group:
             probe.assign([place])
             deadline = time.monotonic() + PROBE_S
             while (left := deadline - time.monotonic()) > 0:
-                message = probe.poll(left)
-                if message is not None and (error := message.error()) is None:
+                if (message := probe.poll(left)) is None:
+                    continue
+                if (error := message.error()) is None:
                     return True
-                if message is not None and error.code() in HALTING:
+                if error.code() in HALTING:
                     return False
             probe.get_watermark_offsets(place, timeout=REQUEST_TIMEOUT_S, cached=False)
         except KafkaException as error:
@@ -97,20 +98,21 @@ class Group:
 
         Raises Halt when the group is running, Unavailable when nothing was done or nobody knows whether it was.
         """
+        topic, number, key, value, headers = record
         timeout_s = self._settings.transaction_timeout_ms / 1000
+        at = positions(self._settings.input_topic, {number: end}, {number: note})
         producer = Producer(transactional_config(self._settings, "skip"))
-        topic, number = self._settings.input_topic, record.partition
         try:
             producer.init_transactions(timeout_s)
             producer.begin_transaction()
-            producer.produce(record.topic, record.value, record.key, number, headers=record.headers)  # type: ignore[arg-type]
-            producer.send_offsets_to_transaction(
-                positions(topic, {number: end}, {number: note}), self._consumer.consumer_group_metadata(), timeout_s
-            )
+            producer.produce(topic, value, key, number, headers=cast(Any, headers))
+            producer.send_offsets_to_transaction(at, self._consumer.consumer_group_metadata(), timeout_s)
             producer.commit_transaction(timeout_s)
         except KafkaException as error:
             if error.args[0].code() in RUNNING:
-                raise Halt(f"nothing was skipped: a worker of group {self._settings.group} has come meanwhile") from error
+                raise Halt(
+                    f"nothing was skipped: a worker of group {self._settings.group} has come meanwhile"
+                ) from error
             raise Unavailable(f"look with `riskstream offsets show` whether it was skipped: {error}") from error
 
 

@@ -66,7 +66,7 @@ class Ownership(Protocol):
 class Stop(NamedTuple):
     """Where reading cannot go on, and what is said of it."""
 
-    partition: int | None
+    code: int
     halt: Halt
 
 
@@ -81,7 +81,7 @@ class Input:
         self._ownership = ownership
         self._rebalanced = False
         self._failure: Exception | None = None
-        self._stop: Stop | None = None
+        self._stops: dict[int | None, Stop] = {}
         self._gaps: dict[int, tuple[Gap, ...]] = {}
         self.notes: dict[int, str] = {}
         """Metadata of the committed offsets, to be committed with the next ones."""
@@ -97,8 +97,8 @@ class Input:
         records of a partition that has gone, or that begins anew elsewhere. Raises Halt, and what went wrong while
         partitions came or went.
         """
-        if self._stop:
-            raise self._stop.halt
+        for number, stop in list(self._stops.items()):
+            self._resume(number, stop)
         self._rebalanced = False
         self._failure = None
         first = self._consumer.poll(timeout_s)
@@ -154,12 +154,23 @@ class Input:
 
     def seek(self, starts: dict[int, int]) -> None:
         """Go on reading owned partitions from these offsets. Raises Unavailable."""
+        for number, offset in starts.items():
+            self._stops.pop(number, None)
+            place = TopicPartition(self._topic, number, offset)
+            try:
+                self._consumer.seek(place)
+            except KafkaException as error:
+                if error.args[0].code() != KafkaError._STATE:
+                    raise Unavailable(f"cannot seek: {error}") from error
+                self.restart(place)  # the client no longer fetches a place that it could not read
+
+    def restart(self, place: TopicPartition) -> None:
+        """Have the client begin anew with an owned partition, whatever state it was in. Raises Unavailable."""
         try:
-            for number, offset in starts.items():
-                self._forget_stop(number)
-                self._consumer.seek(TopicPartition(self._topic, number, offset))
+            self._consumer.incremental_unassign([place])
+            self._consumer.incremental_assign([place])
         except KafkaException as error:
-            raise Unavailable(f"cannot seek: {error}") from error
+            raise Unavailable(f"cannot begin to read anew: {error}") from error
 
     def owned(self) -> list[int]:
         return [part.partition for part in self._consumer.assignment()]
@@ -180,23 +191,33 @@ class Input:
         self._consumer.close()
 
     def _records(self, taken: list[Message]) -> list[Message]:
-        """The records; what came before an error that does not go away is scored first, then `take` raises."""
+        """The records. What came before an error that does not go away is scored first; the next `take` sees to it."""
         messages = []
         for message in taken:
             error, number = message.error(), message.partition()
-            if self._stop and number == self._stop.partition:
+            if number in self._stops:
                 continue  # the client goes on behind what it could not read
             if error is None:
                 messages.append(message)
                 continue
             self._on_error(error.name())
             if error.fatal() or error.code() in HALTING:
-                self._stop = Stop(number, _halt(message, error))
+                self._stops[number] = Stop(error.code(), _halt(message, error))
             else:
                 log.warning("consumer error, librdkafka goes on trying", error=error.str(), code=error.name())
-        if self._stop and not messages:
-            raise self._stop.halt
         return messages
+
+    def _resume(self, number: int | None, stop: Stop) -> None:
+        """Raises the Halt, unless the log does have the place: behind a damaged batch the client may lose its own."""
+        if number is None or stop.code != KafkaError._AUTO_OFFSET_RESET:
+            raise stop.halt
+        place = TopicPartition(self._topic, number, self._ownership.position(number))
+        span = read_spans(self._consumer, self._topic, [number])[number]
+        if not span.log_start <= place.offset <= span.log_end:
+            raise stop.halt
+        log.warning("the client lost its place and begins anew", partition=number, offset=place.offset)
+        self._stops.pop(number)
+        self.restart(place)
 
     def _cut_at_gaps(self, messages: list[Message]) -> list[Message]:
         """What comes before the next gap: the owner then goes on behind it. Skipped records may well be readable."""
@@ -218,11 +239,7 @@ class Input:
     def _forget(self, parts: list[TopicPartition]) -> None:
         for part in parts:
             self._gaps.pop(part.partition, None)
-            self._forget_stop(part.partition)
-
-    def _forget_stop(self, number: int) -> None:
-        if self._stop and self._stop.partition == number:
-            self._stop = None
+            self._stops.pop(part.partition, None)
 
     def _give_back(self, messages: list[Message]) -> None:
         given_back = {cast(int, message.partition()) for message in messages} & set(self.owned())

@@ -16,7 +16,7 @@ class Mutation(NamedTuple):
     caught_by: str
 
 
-WITHOUT_MEMBERSHIP = """positions, __import__("confluent_kafka").Consumer(
+WITHOUT_MEMBERSHIP = """at, __import__("confluent_kafka").Consumer(
             {"bootstrap.servers": self._settings.bootstrap_servers, "group.id": self._settings.group}
         ).consumer_group_metadata(), self._timeout_s)"""
 
@@ -24,14 +24,14 @@ MUTATIONS = (
     Mutation(
         "offsets are fenced by the group's metadata",
         WORKERS / "kafka/output.py",
-        "positions, group, self._timeout_s)",
+        "at, group, self._timeout_s)",
         WITHOUT_MEMBERSHIP,
         "test_zombies.py::test_one_that_wakes_before_its_offsets_are_sent[classic]",
     ),
     Mutation(
         "a batch is aborted whose partitions were lost while it was scored",
         WORKERS / "kafka/output.py",
-        "positions, group, self._timeout_s)",
+        "at, group, self._timeout_s)",
         WITHOUT_MEMBERSHIP,
         "test_zombies.py::test_one_that_wakes_while_it_reads_and_learns_that_it_was_expelled",
     ),

@@ -5,9 +5,14 @@ from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from riskstream.deploy.stack import LocalStack, RedisServer, temporary_stack
+
+# How long an example takes says more about what else the machine does than about the code.
+hypothesis.settings.register_profile("suite", deadline=None)
+hypothesis.settings.load_profile("suite")
 
 
 @pytest.fixture(scope="session")

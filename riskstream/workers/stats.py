@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -54,6 +55,24 @@ class _Range:
     refused: Counter[tuple[int, str]] = field(default_factory=Counter)
 
 
+class _Codes(dict[Any, int]):
+    """A small number for each value of the segmenting field. Open sets may have many: those after the first share one.
+
+    `names` has the number of each value as it is written; what was looked up after the first ones is not kept.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: dict[str, int] = {}
+
+    def __missing__(self, value: Any) -> int:
+        name = MISSING if value is None else str(value)
+        if name not in self.names and len(self.names) >= SEGMENTS_MOST - 1:
+            return self.names.setdefault(OTHER, SEGMENTS_MOST - 1)
+        code = self[value] = self.names.setdefault(name, len(self.names))
+        return code
+
+
 class Stats:
     """Used by the loop's thread: `absorb` after a commit, `due` before the next, `confirmed` after that."""
 
@@ -70,7 +89,7 @@ class Stats:
         most = max(1, min(target.record_bytes, RECORD_BYTES) // (layout.size * BYTES_A_NUMBER))
         self._counts = np.zeros((most, layout.size), np.int64)
         self._rows: dict[int, int] = {}
-        self._segments: dict[str, int] = {}
+        self._segments = _Codes()
         self._ranges: dict[int, _Range] = {}
         self._latest: dict[int, int] = {}
         self._events = 0
@@ -106,19 +125,10 @@ class Stats:
         self._note_latest(outcome, numbers)
         keys = (numbers << 40 | slots) * SEGMENTS_MOST
         if self._target.segment:
-            events = decoded.events
-            keys += [self._segment(events[row]) for row in scored.rows.tolist()]
+            events, codes = decoded.events, self._segments
+            live = events if len(scored.rows) == len(events) else [events[row] for row in scored.rows.tolist()]
+            keys += [codes[value] for value in map(attrgetter(self._target.segment), live)]
         return np.asarray(keys)
-
-    def _segment(self, event: Any) -> int:
-        """The code of the event's segment. Values of open sets may be many: those after the first share one."""
-        given = getattr(event, self._target.segment)
-        value = MISSING if given is None else str(given)
-        code = self._segments.get(value)
-        if code is None:
-            value = value if len(self._segments) < SEGMENTS_MOST - 1 else OTHER
-            code = self._segments.setdefault(value, len(self._segments))
-        return code
 
     def _note_latest(self, outcome: Outcome, numbers: NDArray[np.int64]) -> None:
         """A clock that runs ahead must not end windows early: no event is later than its record."""
@@ -167,7 +177,7 @@ class Stats:
         """Turn what was counted into records, and begin anew."""
         self._sealed_at = self._clock()
         sketches: dict[int, list[SlotSketch]] = {number: [] for number in self._ranges}
-        names = {code: f"{self._target.segment}={value}" for value, code in self._segments.items()}
+        names = {code: f"{self._target.segment}={value}" for value, code in self._segments.names.items()}
         for key in sorted(self._rows):
             place, segment = divmod(key, SEGMENTS_MOST)
             slot = (place & (1 << 40) - 1) * self._target.slot_ms

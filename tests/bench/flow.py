@@ -9,6 +9,7 @@ import numpy as np
 from prometheus_client import CollectorRegistry
 
 from riskstream.models.bundle import load_bundle
+from riskstream.models.drift.sketch import SketchLayout
 from riskstream.models.scorer import Scorer
 from riskstream.schemas.decode import Decoder, Records
 from riskstream.schemas.history import Applied
@@ -18,6 +19,7 @@ from riskstream.workers.join import Join
 from riskstream.workers.kafka.input import Batch
 from riskstream.workers.metrics import Metrics
 from riskstream.workers.scoring import Model, Outcome, Scoring, Topics
+from riskstream.workers.stats import Stats, Target
 from riskstream.workers.working_set import LogSpan, WorkingSet
 from tests.bench.cpu import MICRO
 from tests.bench.rig import Rig
@@ -85,6 +87,9 @@ class Flow:
         model = Model(bundle.label, Scorer(bundle).answer, bundle.manifest.thresholds)
         topics = Topics(settings.output_topic, settings.dead_letter_topic, NEVER, rig.partitions)
         self.scoring = Scoring(domain, self.decoder, self.join, model, self.working_set, topics, self.metrics)
+        # Slots of a day: the workload's events are of many days, those of live traffic are of one minute.
+        target = Target(settings.stats_topic, bundle.label, slot_ms=86_400_000)
+        self.stats = Stats(target, SketchLayout.of(bundle), settings.stats_interval_ms / 1000)
         self._next = dict.fromkeys(range(rig.partitions), 0)
         self.forget()
 
@@ -128,6 +133,9 @@ class Flow:
         self.clock.start()
         outcome = self.scoring(batch)
         self.clock.lap("rest of the flow")
+        self.stats.confirmed(self.stats.due())
+        self.stats.absorb(outcome, self.working_set.partitions)
+        self.clock.lap("sketch")
         self.scoring.absorb(outcome)
         self.clock.lap("absorb")
         self.join.flush(list(self.working_set.partitions.values()))

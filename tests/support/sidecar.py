@@ -8,6 +8,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
@@ -19,11 +20,12 @@ from tests.support.pipeline import Pipeline
 
 @dataclass
 class Sidecar:
-    """`windows` etc. are settings of the sidecar; `versions` are all bytes ever published under each key."""
+    """`environment` are settings of the sidecar; `process` is the instance that was started last."""
 
     pipeline: Pipeline
     environment: dict[str, str] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = None
+    started: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         client = AdminClient({"bootstrap.servers": self.pipeline.bootstrap, "log_level": 4})
@@ -35,6 +37,10 @@ class Sidecar:
     def topics(self) -> tuple[str, str]:
         return f"reports-{self.pipeline.name}", f"state-{self.pipeline.name}"
 
+    @property
+    def group(self) -> str:
+        return f"drift-{self.pipeline.name}"
+
     def start(self, name: str = "sidecar", **environment: str) -> subprocess.Popen[bytes]:
         reports, state = self.topics
         settings = {
@@ -42,7 +48,7 @@ class Sidecar:
             "BUNDLE": str(self.pipeline.bundle),
             "SLOT": name,
             "STATS_TOPIC": self.pipeline.stats_topic,
-            "DRIFT_GROUP": f"drift-{self.pipeline.name}",
+            "DRIFT_GROUP": self.group,
             "DRIFT_TOPIC": reports,
             "DRIFT_STATE_TOPIC": state,
             "DRIFT_PORT": "0",
@@ -59,9 +65,15 @@ class Sidecar:
                 stderr=log,
                 preexec_fn=die_with_parent(),  # noqa: PLW1509 - one call into the kernel
             )
+        self.started.append(self.process)
         return self.process
 
-    def log_path(self, name: str = "sidecar"):  # type: ignore[no-untyped-def]
+    def close(self) -> None:
+        for process in self.started:
+            process.kill()
+            process.wait()
+
+    def log_path(self, name: str = "sidecar") -> Path:
         return self.pipeline.logs / f"{self.pipeline.name}-{name}.log"
 
     def kill(self) -> None:

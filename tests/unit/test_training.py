@@ -103,6 +103,12 @@ def test_the_manifest_says_where_the_model_comes_from(bundle: Bundle, data: Trai
     assert {"xgboost-cpu", "onnxruntime"} <= training.libraries.keys()
 
 
+def test_the_manifest_says_how_well_it_was_proved(bundle: Bundle, trained: Trained) -> None:
+    assert bundle.manifest.metrics["parity_max"] == trained.parity.largest <= 1e-6
+    assert bundle.manifest.metrics["flips"] == 0
+    assert "checks_failed" not in bundle.manifest.metrics  # nobody looked
+
+
 def test_the_model_knows_fraud_and_is_not_omniscient(bundle: Bundle) -> None:
     metrics = bundle.manifest.metrics
     assert 0.8 < metrics["auc"] < 0.9999

@@ -1,5 +1,6 @@
 """The trained model as a bundle: graph, manifest, reference and smoke cases. Nothing is written here."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from importlib.metadata import version
@@ -27,10 +28,16 @@ COMMON = ("scikit-learn", "onnx", "onnxruntime", "numpy")
 
 @dataclass(frozen=True)
 class Origin:
-    """When and from which commit of the code; an empty commit is an unknown one."""
+    """When, and from which commit of the code; an empty commit is an unknown one.
+
+    - `checks_failed`: how many checks of the data set are red; None if nobody looked.
+    - `version`: says which one the finished bundle must bear; None: the config's.
+    """
 
     created_at: datetime
     commit: str = ""
+    checks_failed: int | None = None
+    version: Callable[[Bundle], str] | None = None
 
 
 @dataclass(frozen=True)

@@ -68,11 +68,23 @@ def train(
     report("evaluate", 0.0)
     evaluation = evaluate(bundle, data.test, config)
     report("write the bundle", 0.0)
-    manifest = msgspec.structs.replace(bundle.manifest, metrics=evaluation.metrics)
-    write_bundle(out, replace(bundle, manifest=manifest))
+    write_bundle(out, _finished(bundle, evaluation.metrics | _proof(parity, origin), origin))
     loaded = load_bundle(out, domain.features)
     report("write the bundle", 1.0)
     return Trained(out, loaded, parity, evaluation, folds)
+
+
+def _proof(parity: Parity, origin: Origin) -> dict[str, float]:
+    """What must be known of a bundle before anybody lets it run."""
+    checks = {} if origin.checks_failed is None else {"checks_failed": float(origin.checks_failed)}
+    return {"parity_max": parity.largest, "flips": float(parity.flips), **checks}
+
+
+def _finished(bundle: Bundle, metrics: dict[str, float], origin: Origin) -> Bundle:
+    measured = replace(bundle, manifest=msgspec.structs.replace(bundle.manifest, metrics=metrics))
+    if origin.version is None:
+        return measured
+    return replace(measured, manifest=msgspec.structs.replace(measured.manifest, version=origin.version(measured)))
 
 
 def _validated(config: TrainConfig, data: TrainingData, report: Report) -> tuple[TrainConfig, tuple[float, ...]]:

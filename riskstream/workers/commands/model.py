@@ -90,7 +90,7 @@ def register(
     from riskstream.workers.registry.operations import register as run
 
     with _opened() as registry:
-        known = run(registry, bundle, _signed(by, because), report)
+        known = run(registry, bundle, signed(by, because), report)
         typer.echo(f"{known.label} is {registry.store.model(known.label.name).state(known.label.version)}")
     return 0
 
@@ -107,7 +107,7 @@ def approve(name: Named, by: By = None, because: Because = "") -> int:
 
     label = _label(name)
     with _opened() as registry:
-        for gate in run(registry, label, _signed(by, because)):
+        for gate in run(registry, label, signed(by, because)):
             typer.echo(f"{'passed' if gate.passed else 'WAIVED'}  {gate.name}: {gate.told}")
     typer.echo(f"{label} is approved; a worker runs it with RISKSTREAM_BUNDLE={label}")
     return 0
@@ -123,7 +123,7 @@ def live(name: Named, because: Annotated[str, typer.Option(help="Why; kept in th
 
     label = _label(name)
     with _opened() as registry:
-        before = make_live(registry, label, _signed(by, because))
+        before = make_live(registry, label, signed(by, because))
     typer.echo(f"{label} is live" + (f", {before} is approved" if before else ""))
     return 0
 
@@ -135,7 +135,7 @@ def retire(name: Named, because: Annotated[str, typer.Option(help="Why; kept in 
 
     label = _label(name)
     with _opened() as registry:
-        run(registry, label, _signed(by, because))
+        run(registry, label, signed(by, because))
     typer.echo(f"{label} is retired")
     return 0
 
@@ -238,7 +238,8 @@ def _label(text: str) -> "Label":
     return label
 
 
-def _signed(by: str | None, why: str) -> "Signed":
+def signed(by: str | None, why: str) -> "Signed":
+    """Now, by the person named, else by who is logged in."""
     import getpass
     from datetime import UTC, datetime
 

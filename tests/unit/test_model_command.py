@@ -92,7 +92,7 @@ def test_a_fetched_bundle_can_be_shown(model: Cli, bundle: Path, tmp_path: Path)
 
 # What is typed -> exit code, what is said.
 REFUSALS: dict[str, tuple[tuple[str, ...], int, str]] = {
-    "no model": (("show", "nobody"), 2, "nobody@ is not registered; there is: none of that name"),
+    "no model": (("show", "nobody"), 2, "nobody is not registered; there is: none of that name"),
     "no version": (("approve", "random@7.0.0"), 2, "random@7.0.0 is not registered; there is: 1.0.0."),
     "no label": (("approve", "random"), 2, "is not NAME@VERSION, such as payment-risk@1.1.0"),
     "too early": (("live", "random@1.0.0", "--because", "x"), 1, "first `riskstream model approve random@1.0.0`"),

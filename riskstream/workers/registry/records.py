@@ -59,7 +59,8 @@ class Model:
     def find(self, label: Label) -> Registered:
         if label.version not in self.versions:
             known = ", ".join(self.versions) or "none of that name"
-            raise UnknownVersion(f"{label} is not registered; there is: {known}. See `riskstream model list`.")
+            named = str(label) if label.version else label.name
+            raise UnknownVersion(f"{named} is not registered; there is: {known}. See `riskstream model list`.")
         return self.versions[label.version]
 
     def state(self, version: str) -> State:

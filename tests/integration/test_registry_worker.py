@@ -45,7 +45,7 @@ def test_a_worker_runs_what_is_approved_whether_the_server_is_there_or_not(
     assert "random@1.0.0 is proposed, and a worker runs what is approved or live" in pipeline.log("early")
     approve(registry, LABEL, signed())
 
-    half = records_of(log_of(events=200), pipeline.partitions)
+    half = records_of(log_of(events=200), pipeline.partitions, malformed_share=0.0)
     pipeline.feed(half[:100])
     pipeline.start()
     assert {json.loads(out.value or b"")["model"] for out in pipeline.outputs(most=10)} == {"random@1.0.0"}

@@ -123,8 +123,8 @@ class Input:
         return Batch(
             self._topic,
             messages,
-            [cast(int, message.partition()) for message in messages],
-            [cast(int, message.offset()) for message in messages],
+            cast(list[int], [message.partition() for message in messages]),
+            cast(list[int], [message.offset() for message in messages]),
             records,
             self._consumer.consumer_group_metadata(),
         )

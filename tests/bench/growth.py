@@ -120,7 +120,7 @@ def features(world: World) -> Iterator[Row]:
 
 def backlogs(world: World) -> Iterator[Row]:
     """The whole worker by the length of the backlog that it finds."""
-    for events in (20_000, 60_000, 180_000):
+    for events in (15_000, 60_000, 120_000):
         row = saturate(world, Case(repeat=events), events)
         yield Row("growth, backlog", {"events": events}, row.found)
 

@@ -18,7 +18,7 @@ from riskstream.models.policy import Policy
 from riskstream.models.scorer import Scorer
 from riskstream.models.training.config import Kind, Model, Parameter, Search, TrainConfig, Validation
 from riskstream.models.training.evidence import candidates, edges_of, histogram
-from riskstream.models.training.examples import TrainingData
+from riskstream.models.training.examples import Examples, TrainingData
 from riskstream.models.training.export import Origin
 from riskstream.models.training.leafwise import LeafWise
 from riskstream.models.training.learners import Exported
@@ -87,6 +87,17 @@ def test_the_same_seed_makes_the_same_bundle(data: TrainingData, tmp_path: Path,
         train(small(kind), data, DOMAIN, tmp_path / name, ORIGIN)
     for name in ("bundle.json", "model.onnx", "reference.json", "smoke.json"):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes(), name
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_feature_that_is_never_there_does_no_harm(data: TrainingData, tmp_path: Path, kind: Kind) -> None:
+    def without(part: Examples) -> Examples:
+        return replace(
+            part, features=np.where(np.arange(part.features.shape[1]) == 3, np.float32(np.nan), part.features)
+        )
+
+    poorer = TrainingData(data.about, without(data.train), without(data.calibration), without(data.test))
+    assert train(small(kind), poorer, DOMAIN, tmp_path / "bundle", ORIGIN).parity.flips == 0
 
 
 def test_another_seed_makes_another_model(data: TrainingData, bundle: Bundle, tmp_path: Path) -> None:

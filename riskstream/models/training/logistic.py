@@ -63,7 +63,8 @@ def fit(lesson: Lesson, way: Way) -> Logistic:
         raise ValueError("a logistic regression cannot name a class that training never saw")
     features = lesson.features.astype(np.float64)
     # float32 ends, because the graph clips float32 values: both then clip the same rows.
-    ends = np.nan_to_num(np.nanquantile(features, ENDS, axis=0, method="nearest"))
+    known = np.where(np.isnan(features).all(axis=0), 0.0, features)  # a feature that is never there is a zero
+    ends = np.nanquantile(known, ENDS, axis=0, method="nearest")
     imputer = SimpleImputer(strategy="median", keep_empty_features=True).fit(features)
     imputer.statistics_ = imputer.statistics_.astype(np.float32).astype(np.float64)
     scaler = MinMaxScaler(clip=True).fit(ends)

@@ -1,6 +1,7 @@
 """The composition root: builds a worker from its settings, runs it, takes it down."""
 
 import gc
+import os
 import signal
 from contextlib import ExitStack
 from functools import partial
@@ -15,6 +16,7 @@ from riskstream.models.scorer import Scorer
 from riskstream.schemas.decode import Decoder
 from riskstream.schemas.history import Keys, Namespace
 from riskstream.workers.errors import Halt, Unavailable
+from riskstream.workers.exits import INTERRUPTED
 from riskstream.workers.health import HealthServer, Status
 from riskstream.workers.history_store import HistoryStore, connect
 from riskstream.workers.join import Join
@@ -55,7 +57,7 @@ def run_worker(settings: Settings) -> int:
     status = Status()
     with ExitStack() as stack:
         address = (settings.health_host, settings.health_port)
-        health = HealthServer(address, metrics.registry, status.why_not_live, status.why_not_ready)
+        health = HealthServer(address, metrics.registry, status.why_not_live, status.why_not_ready, status.details)
         stack.enter_context(health)
         model = _model(bundle, settings.tree_walk, metrics)
         status.model_loaded = True
@@ -67,12 +69,20 @@ def run_worker(settings: Settings) -> int:
         loop, source = _build(settings, domain, model, store, topics, metrics, status, stats)
         stack.callback(source.close)
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: setattr(loop, "stopping", True))
+            signal.signal(number, lambda *_: _stop(loop))
         gc.freeze()  # what is built by now stays; collections need not look at it again
         log.info("worker is ready", slot=settings.slot, model=bundle.label, health_port=health.port)
         loop.run()
     log.info("worker has stopped", slot=settings.slot)
     return 0
+
+
+def _stop(loop: Loop) -> None:
+    """The first signal ends the loop in order. Who sends a second one does not want to wait, for Redis for instance:
+    what is not committed comes again, as after a kill."""
+    if loop.stopping:
+        os._exit(INTERRUPTED)
+    loop.stopping = True
 
 
 def _model(bundle: Bundle, tree_walk: bool, metrics: Metrics) -> Model:
@@ -194,7 +204,7 @@ def _build(
     limit = RejectionLimit(
         settings.max_dead_letters_in_a_row, settings.max_dead_letter_share, settings.dead_letter_window
     )
-    pace = Pace(settings.max_batch, WAIT_S, settings.kafka_give_up_ms / 1000)
+    pace = Pace(settings.max_batch, WAIT_S, settings.kafka_give_up_ms / 1000, settings.stall_ms / 1000)
     return Loop(
         source, output, ownership, scoring, join, working_set, limit, status, metrics, pace, stats=stats
     ), source

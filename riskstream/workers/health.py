@@ -26,7 +26,9 @@ class Status:
         self._last_progress = clock()
         self.model_loaded = False
         self.assignment_known = False
+        self.assigned = 0  # partitions; none is as good as any: others have them, and this worker takes over
         self.halted: str | None = None  # why the loop waits for an operator
+        self.stalled: list[str] = []  # the same, partition by partition
 
     def progress(self) -> None:
         """The loop went round, or moved on in its recovery."""
@@ -39,7 +41,11 @@ class Status:
     def why_not_ready(self) -> list[str]:
         reasons = [] if self.model_loaded else ["the model is not loaded"]
         reasons += [] if self.assignment_known else ["the assignment is not known yet"]
-        return reasons + ([f"halted: {self.halted}"] if self.halted else [])
+        return [*reasons, *([f"halted: {self.halted}"] if self.halted else []), *self.stalled]
+
+    def details(self) -> dict[str, int]:
+        """What /readyz says besides."""
+        return {"assigned": self.assigned}
 
 
 class HealthServer:
@@ -52,15 +58,17 @@ class HealthServer:
         why_not_live: Reasons,
         why_not_ready: Reasons,
         others: "Others" = lambda target: None,
+        details: Callable[[], dict[str, int]] = dict,
     ) -> None:
         """Binds at once: SettingsError if the address cannot be had. Port 0 takes any free one, see `port`.
 
-        `others` is asked for what is none of these pages, with path and query; None is: not found.
+        `others` is asked for what is none of these pages, with path and query; None is: not found. `details` are
+        shown with the readiness.
         """
         pages = {
             "/metrics": lambda: (200, CONTENT_TYPE_LATEST, generate_latest(registry)),
             "/livez": lambda: _probe(why_not_live()),
-            "/readyz": lambda: _probe(why_not_ready()),
+            "/readyz": lambda: _probe(why_not_ready(), details()),
         }
         self._server = _bind(address, pages, others)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), name="health", daemon=True)
@@ -85,8 +93,8 @@ Pages = dict[str, Callable[[], Page]]
 Others = Callable[[str], Page | None]
 
 
-def _probe(reasons: list[str]) -> Page:
-    body = {"status": "no" if reasons else "ok", "reasons": reasons}
+def _probe(reasons: list[str], details: dict[str, int] | None = None) -> Page:
+    body = {"status": "no" if reasons else "ok", "reasons": reasons, **(details or {})}
     return 503 if reasons else 200, "application/json", json.dumps(body).encode() + b"\n"
 
 

@@ -16,7 +16,7 @@ from riskstream.models.scorer import NonFiniteScore
 from riskstream.workers.errors import Aborted, Fenced, Halt, OutcomeUnclear, StateLost, Unavailable
 from riskstream.workers.health import Status
 from riskstream.workers.join import Join
-from riskstream.workers.kafka.input import Batch, Input
+from riskstream.workers.kafka.input import SKIP, Batch, Input
 from riskstream.workers.kafka.output import Output
 from riskstream.workers.metrics import Metrics
 from riskstream.workers.ownership import Ownership
@@ -24,6 +24,7 @@ from riskstream.workers.recurrence import Recurrence, pause_s
 from riskstream.workers.rejection_limit import RejectionLimit
 from riskstream.workers.scoring import Outcome, Scoring
 from riskstream.workers.stats import Stats
+from riskstream.workers.watchdog import Watchdog
 from riskstream.workers.working_set import WorkingSet
 
 log = structlog.get_logger(__name__)
@@ -44,11 +45,13 @@ class Doubt:
 
 @dataclass(frozen=True)
 class Pace:
-    """Bounds of the loop: records a batch, seconds to wait for a first one, seconds until Kafka is given up."""
+    """Bounds of the loop: records a batch, seconds to wait for a first one, seconds until Kafka is given up, seconds
+    until a partition that gives nothing is looked into."""
 
     max_batch: int
     wait_s: float
     give_up_s: float
+    stall_s: float
 
 
 @dataclass(slots=True)
@@ -73,6 +76,7 @@ class Loop:
     _halted: set[int] = field(default_factory=set)
     _fenced: Recurrence = field(init=False)
     _lost: Recurrence = field(init=False)
+    _watchdog: Watchdog = field(init=False)
     _failing_since: float | None = None
     _shown_at: float = 0.0
     _doubt: Doubt | None = field(default_factory=lambda: Doubt("start", renew=True))
@@ -80,6 +84,7 @@ class Loop:
     def __post_init__(self) -> None:
         self._fenced = Recurrence(FENCED_WITHIN_S, self.clock)
         self._lost = Recurrence(LOST_WITHIN_S, self.clock)
+        self._watchdog = Watchdog(self.source, self.pace.stall_s, self.clock)
 
     def run(self) -> None:
         """Until `stopping` is set. Raises Halt, Unavailable after the bound; what is not committed comes again."""
@@ -120,6 +125,13 @@ class Loop:
             self.metrics.consumer_lag_events[number].set(lag)
             self.metrics.applied_lag_events[number].set(partitions[number].position - partitions[number].applied.offset)
 
+    def _watch(self) -> None:
+        partitions = self.working_set.partitions
+        self._watchdog.look({n: p.position for n, p in partitions.items() if n not in self._halted})
+        stalled = self._watchdog.halted
+        self.metrics.stalled_partitions.set(len(stalled))
+        self.status.stalled = [f"partition {n} gives nothing at {at}. {SKIP.format(n)}" for n, at in stalled.items()]
+
     def _resolve(self, doubt: Doubt) -> None:
         if doubt.renew:
             self.output.open()
@@ -134,6 +146,9 @@ class Loop:
     def _round(self) -> None:
         batch = self.source.take(self.pace.max_batch, self.pace.wait_s)
         self.status.assignment_known = self.ownership.known
+        self.status.assigned = len(self.working_set.partitions)
+        if self._watchdog.is_due():
+            self._watch()
         if batch is None:
             self.join.flush_if_due()
             self._publish_stats()

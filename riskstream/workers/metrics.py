@@ -161,6 +161,7 @@ class Metrics(Table):
     recoveries_total: Annotated[Family[Counter], Row("Times a partition's state was taken again", "cause")]
     recovered_facts_total: Annotated[Counter, Row("Facts read again from the input topic to take state")]
     assigned_partitions: Annotated[Gauge, Row("Partitions that this worker owns")]
+    stalled_partitions: Annotated[Gauge, Row("Partitions with something to read that give nothing")]
     halted_partitions: Annotated[Gauge, Row("Partitions that wait for an operator")]
 
     last_progress_timestamp_seconds: Annotated[Gauge, Row("When the loop last went round")]

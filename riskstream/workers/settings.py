@@ -60,6 +60,13 @@ class KafkaSettings(BaseModel):
     kafka_give_up_ms: int = _millis(
         120_000, "brokers unreachable for this long: the worker ends with exit code 75", 1_000, 86_400_000
     )
+    stall_ms: int = _millis(
+        60_000,
+        "a partition with something to read that gives nothing for this long is begun anew; after twice that it is "
+        "declared halted; longer than `transaction_timeout_ms`",
+        1_000,
+        86_400_000,
+    )
 
 
 class KafkaSecuritySettings(BaseModel):

@@ -14,8 +14,8 @@ from riskstream.deploy.stack import Broker, RedisServer
 from tests.support.pipeline import Pipeline
 
 SLOTS = ("a", "b", "c")
-# In order; killed; told to end before or after its loop; gave up waiting for Kafka or Redis.
-EXPECTED_EXITS = (0, -signal.SIGKILL, -signal.SIGTERM, 75)
+# In order; killed; told to end before or after its loop; told twice; gave up waiting for Kafka or Redis.
+EXPECTED_EXITS = (0, -signal.SIGKILL, -signal.SIGTERM, 130, 75)
 
 Say = Callable[[str], None]
 

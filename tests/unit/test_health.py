@@ -34,7 +34,9 @@ def status(clock: Clock) -> Status:
 def server(status: Status) -> Iterator[HealthServer]:
     registry = CollectorRegistry()
     Counter("seen", "help", registry=registry).inc(3)
-    with HealthServer(("127.0.0.1", 0), registry, status.why_not_live, status.why_not_ready) as server:
+    with HealthServer(
+        ("127.0.0.1", 0), registry, status.why_not_live, status.why_not_ready, details=status.details
+    ) as server:
         yield server
 
 
@@ -74,7 +76,15 @@ def test_a_new_worker_says_what_it_waits_for(server: HealthServer) -> None:
 
 def test_a_worker_with_model_and_assignment_is_ready(server: HealthServer, status: Status) -> None:
     status.model_loaded = status.assignment_known = True
-    assert get(server, "/readyz") == (200, '{"status": "ok", "reasons": []}\n')
+    assert get(server, "/readyz") == (200, '{"status": "ok", "reasons": [], "assigned": 0}\n')
+
+
+def test_a_worker_with_a_stalled_partition_is_not_ready_and_says_what_to_do(
+    server: HealthServer, status: Status
+) -> None:
+    status.model_loaded = status.assignment_known = True
+    status.assigned, status.stalled = 2, ["partition 1 gives nothing at 7. Skip it."]
+    assert json.loads(get(server, "/readyz")[1]) == {"status": "no", "reasons": status.stalled, "assigned": 2}
 
 
 def test_a_halted_worker_is_not_ready(server: HealthServer, status: Status) -> None:

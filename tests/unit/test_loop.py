@@ -99,7 +99,7 @@ def ended(look: Callable[[], None], give_up_s: float = 60.0) -> tuple[BaseExcept
         RejectionLimit(0, 1, 10),
         Status(),
         Metrics(CollectorRegistry()),
-        Pace(10, 0.1, give_up_s),
+        Pace(10, 0.1, give_up_s, 60.0),
         clock,
         clock.sleep,
     )

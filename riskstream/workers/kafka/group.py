@@ -1,22 +1,18 @@
 """The group as an operator meets it: who runs in it, how far it has come, and moving it past what cannot be read."""
 
-import time
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self, cast
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 
 from riskstream.workers.errors import Halt, Unavailable
 from riskstream.workers.kafka.config import common_config, consumer_config, transactional_config
-from riskstream.workers.kafka.input import HALTING
 from riskstream.workers.kafka.offsets import REQUEST_TIMEOUT_S, Span, positions, read_spans
 from riskstream.workers.kafka.output import Outgoing
+from riskstream.workers.kafka.probe import probe
 from riskstream.workers.settings import Settings
-
-PROBE_S = 5.0
-"""A place that gives neither a record nor an error for so long, while the broker answers, cannot be read."""
 
 
 class Group:
@@ -73,25 +69,8 @@ class Group:
         return good
 
     def readable(self, number: int, offset: int) -> bool:
-        """Whether a record comes when reading begins at `offset`. Raises Unavailable if the broker is away."""
-        place = TopicPartition(self._settings.input_topic, number, offset)
-        probe = Consumer(consumer_config(self._settings))
-        try:
-            probe.assign([place])
-            deadline = time.monotonic() + PROBE_S
-            while (left := deadline - time.monotonic()) > 0:
-                if (message := probe.poll(left)) is None:
-                    continue
-                if (error := message.error()) is None:
-                    return True
-                if error.code() in HALTING:
-                    return False
-            probe.get_watermark_offsets(place, timeout=REQUEST_TIMEOUT_S, cached=False)
-        except KafkaException as error:
-            raise Unavailable(f"the broker does not answer: {error}") from error
-        finally:
-            probe.close()
-        return False
+        """Whether reading can begin at `offset`. Raises Unavailable if the broker is away."""
+        return probe(self._settings, number, offset) in ("record", "end")
 
     def skip(self, record: Outgoing, end: int, note: str) -> None:
         """Publish the record of the gap and let the group go on at `end`, both or nothing.

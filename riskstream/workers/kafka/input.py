@@ -12,18 +12,11 @@ from riskstream.schemas.gaps import Gap
 from riskstream.workers.errors import Halt, Unavailable
 from riskstream.workers.kafka.config import consumer_config
 from riskstream.workers.kafka.offsets import Span, positions, read_spans
+from riskstream.workers.kafka.probe import HALTING, Found, probe
 from riskstream.workers.settings import Settings
 
 log = structlog.get_logger(__name__)
 
-HALTING = {
-    KafkaError._AUTO_OFFSET_RESET: "the log no longer has the offset to read next, retention overtook the group",
-    KafkaError.TOPIC_AUTHORIZATION_FAILED: "the broker does not let this user read the topic",
-    KafkaError.GROUP_AUTHORIZATION_FAILED: "the broker does not let this user join the group",
-    KafkaError._BAD_MSG: "a record batch is damaged",
-    KafkaError._BAD_COMPRESSION: "a record batch cannot be decompressed",
-}
-"""Errors that do not go away by themselves."""
 SKIPPABLE = {KafkaError._AUTO_OFFSET_RESET, KafkaError._BAD_MSG, KafkaError._BAD_COMPRESSION}
 SKIP = (
     "If the records cannot be restored, stop all workers of the group and run "
@@ -75,6 +68,7 @@ class Input:
 
     def __init__(self, settings: Settings, ownership: Ownership, on_error: Callable[[str], None]) -> None:
         """`on_error` is told the name of each error that the client reports."""
+        self._settings = settings
         self._on_error = on_error
         self._topic = settings.input_topic
         self._skips_past = settings.start == "latest"
@@ -85,10 +79,12 @@ class Input:
         self._gaps: dict[int, tuple[Gap, ...]] = {}
         self.notes: dict[int, str] = {}
         """Metadata of the committed offsets, to be committed with the next ones."""
-        self._consumer = Consumer(consumer_config(settings), logger=logging.getLogger("librdkafka"))
-        self._consumer.subscribe(
-            [self._topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
-        )
+        self._consumer = self._joined()
+
+    def _joined(self) -> Consumer:
+        consumer = Consumer(consumer_config(self._settings), logger=logging.getLogger("librdkafka"))
+        consumer.subscribe([self._topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost)
+        return consumer
 
     def take(self, most: int, timeout_s: float) -> Batch | None:
         """Wait for a first record, then take what has been fetched already. None when nothing came.
@@ -171,6 +167,23 @@ class Input:
             self._consumer.incremental_assign([place])
         except KafkaException as error:
             raise Unavailable(f"cannot begin to read anew: {error}") from error
+
+    def begin_anew(self, number: int) -> None:
+        """Read on where the owner stands, with nothing left of what the client was doing there. Raises Unavailable."""
+        self.restart(TopicPartition(self._topic, number, self._ownership.position(number)))
+
+    def renew(self) -> None:
+        """Leave the group and join it with a new client: the partitions are revoked in here, and come back."""
+        self.close()
+        self._consumer = self._joined()
+
+    def ends(self, numbers: Iterable[int]) -> dict[int, int]:
+        """The next offset of each partition's log, stable ones only, asked of the broker. Raises Unavailable."""
+        return {number: span.log_end for number, span in read_spans(self._consumer, self._topic, numbers).items()}
+
+    def probe(self, number: int, offset: int) -> Found:
+        """What another reader finds there. Takes some seconds. Raises Unavailable."""
+        return probe(self._settings, number, offset)
 
     def owned(self) -> list[int]:
         return [part.partition for part in self._consumer.assignment()]

@@ -18,7 +18,7 @@ PROTOCOL ?= classic
 SHOW_FETCHES = awk -v all="$$(grep -c '==' requirements.lock)" \
 	'/^Collecting/ { printf "\r  package %d of %d", ++n, all; fflush() } /^Installing/ { print ", unpacking"; fflush() }'
 
-.PHONY: help env demo train test test-unit faults faults-all mutants bench bench-drift check format up down lock clean
+.PHONY: help env demo demo-drift train test test-unit faults faults-all mutants bench bench-drift check format up down lock clean
 
 help: ## this list
 	@echo "Riskstream: payments in, risk scores out, exactly once."; echo
@@ -36,6 +36,9 @@ train: $(READY) ## simulated payments to a bundle that has proved itself, with a
 	@$(RISKSTREAM) dataset --events $(TRAIN)/payments.parquet --profiles $(TRAIN)/profiles.parquet --out $(TRAIN)/data
 	@$(RISKSTREAM) check $(TRAIN)/data --out $(TRAIN)/check.html
 	@$(RISKSTREAM) train deploy/train/payment.toml --out $(TRAIN)/payment-risk-1.0.0
+
+demo-drift: $(READY) ## a story for the sidecar: three things go wrong, what is noticed, and when
+	@$(BIN)/python -m riskstream.deploy.demo.drift
 
 test: $(READY) ## every test, on a Kafka and a Redis of its own
 	@$(BIN)/python -m pytest

@@ -24,7 +24,7 @@ class Events:
     scores: NDArray[np.float64]
     web: NDArray[np.bool_]
 
-    def __getitem__(self, rows: NDArray[np.bool_]) -> "Events":
+    def __getitem__(self, rows: NDArray[np.bool_] | NDArray[np.int64]) -> "Events":
         return Events(self.features[rows], self.scores[rows], self.web[rows])
 
     def losing(self, name: str, share: float, rng: np.random.Generator, web_only: bool = False) -> "Events":

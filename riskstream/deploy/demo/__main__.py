@@ -61,7 +61,7 @@ def run(events: int, console: Console) -> int:
     console.print(f"Model   {shown(bundle)}")
     traffic = make_traffic(events * 9 // 4)
     with ExitStack() as running:
-        stack = running.enter_context(_local_stack(console))
+        stack = running.enter_context(local_stack(console))
         settings = load_settings(bootstrap_servers=stack.bootstrap_servers, redis_url=stack.redis_url)
         _prepare(settings, traffic, console)
         workers = running.enter_context(_workers(stack, bundle, console))
@@ -76,7 +76,7 @@ def run(events: int, console: Console) -> int:
 
 
 @contextmanager
-def _local_stack(console: Console) -> Iterator[LocalStack]:
+def local_stack(console: Console) -> Iterator[LocalStack]:
     jars.class_path()  # shows its own progress
     with ExitStack() as running:
         with console.status("Starting Kafka and Redis"):
@@ -147,7 +147,7 @@ def _read_events() -> int:
     return int(text)
 
 
-def _forget_settings() -> None:
+def forget_settings() -> None:
     """The settings of the shell are for other workers than the demo's."""
     for name in [name for name in os.environ if name.startswith(PREFIX) and not name.startswith(OWN_PREFIXES)]:
         del os.environ[name]
@@ -156,7 +156,7 @@ def _forget_settings() -> None:
 def main() -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell ignores it for what runs in the background
-    _forget_settings()
+    forget_settings()
     console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH)
     try:
         return run(_read_events(), console)

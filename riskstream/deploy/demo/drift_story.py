@@ -59,6 +59,12 @@ class Story:
     planted: tuple[Planted, ...]
 
 
+def now_or_before(now_ms: int, config: SimulationConfig = WORLD) -> SimulationConfig:
+    """The same world some weeks earlier or later, so that it ends before `now_ms` on the same day of the week."""
+    weeks = (now_ms - config.end_ms) // (7 * DAY_MS)
+    return replace(config, start_ms=config.start_ms + weeks * 7 * DAY_MS)
+
+
 def tell(config: SimulationConfig = WORLD) -> Story:
     """The same for the same config."""
     log = simulate(config)

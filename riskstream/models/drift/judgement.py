@@ -7,7 +7,7 @@ p-value is the largest of the three, the effect the smallest.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -27,6 +27,7 @@ LEAST_LOCATION = 0.03
 LEAST_DISTANCE = 0.1
 # Where fewer events are expected, they are taken to come in clusters of at least this variance over mean.
 FEW_EXPECTED, CLUSTER = 5.0, 4.0
+EXACT = 1e6
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,8 @@ class Rules:
     """
 
     false_alarms: float = 0.01
-    warm_up: int = 24  # windows to learn from before anything is said
+    warm_up: int = 24  # windows to learn from before anything is said ...
+    first_ms: int = 86_400_000  # ... and so long, in event time: a day, so that every hour has been seen once
     memory: float = 96.0  # windows after which an old one counts a third
     end_after: int = 3  # calm windows end an alert
     calendar: tuple[str, ...] = ("hour", "weekday")  # features that say what time it is: shown, not judged
@@ -85,18 +87,34 @@ class Judge:
         columns = [variable.name not in self.rules.calendar for variable in self.shape.columns]
         return np.array([*[True] * len(self.shape.shares), *columns, *columns])
 
+    def is_warm(self, memory: Memory) -> bool:
+        return memory.windows >= self.rules.warm_up and memory.age_ms >= self.rules.first_ms
+
     def part(self, seen: Tally, memory: Memory, reference: Tally | None) -> Judged:
         """One part of a window against what is usual there; `reference` if training knew such a part."""
         deviation = compare(self.shape, seen, memory.recent)
         p, effect = self.against(seen, deviation, memory)
-        others = [reference] if reference else []
-        for usual in [*others, memory.same_hour(self.shape)]:
-            other_p, other_effect = self.against(seen, compare(self.shape, seen, usual), memory)
+        known = [compare(self.shape, seen, reference)] if reference else []
+        for found in [*known, self._this_hour(seen, memory)]:
+            other_p, other_effect = self.against(seen, found, memory)
             opposed = np.sign(other_effect) != np.sign(effect)
             p = np.where(np.isnan(other_p), p, np.where(opposed, 1.0, np.maximum(p, other_p)))
             effect = np.where(np.isnan(other_p), effect, np.where(opposed, 0.0, _smaller(effect, other_effect)))
-        ready = (memory.weight >= min(self.rules.warm_up, self.rules.memory / 2)) & self.judged
+        ready = self.is_warm(memory) & (memory.weight >= min(self.rules.warm_up, self.rules.memory / 2)) & self.judged
         return Judged(np.where(ready, p, np.nan), effect, deviation)
+
+    def _this_hour(self, seen: Tally, memory: Memory) -> Comparison:
+        """Against the same hour of earlier days, shares and locations as if those were known exactly.
+
+        Few earlier windows would else excuse almost everything, by being uncertain.
+        """
+        usual = memory.same_hour(self.shape)
+        found, exact = compare(self.shape, seen, usual), compare(self.shape, seen, usual * EXACT)
+        return replace(
+            found,
+            share_deviate=exact.share_deviate + 0 * found.share_deviate,
+            location_deviate=exact.location_deviate + 0 * found.location_deviate,
+        )
 
     def against(self, seen: Tally, found: Comparison, memory: Memory) -> tuple[Floats, Floats]:
         """Two-sided p-values of shares and locations, one-sided of distributions: Student's t with a learned scale."""

@@ -28,13 +28,14 @@ HOUR_MS = 3_600_000
 class Memory:
     """Of one part of the traffic: all of it, or one segment.
 
-    `weight[k]` is how many windows series k was learned from, older ones counting less; series are shares, then
-    columns' locations, then columns' distributions. `squares` sums squared deviates, for distributions cube roots'
-    squares, and `roots` sums those roots. `hours[h]` is the tally vector of hour h on earlier days; what the current
-    hour has so far is kept apart, in `hour`.
+    `age_ms` is the event time since its first window. `weight[k]` is how many windows series k was learned from, older
+    ones counting less; series are shares, then columns' locations, then columns' distributions. `squares` sums squared
+    deviates, for distributions cube roots' squares, and `roots` sums those roots. `hours[h]` is the tally vector of
+    hour h on earlier days; what the current hour has so far is kept apart, in `hour`.
     """
 
     windows: int
+    age_ms: int
     recent: Tally
     recent_windows: float
     weight: Floats
@@ -49,6 +50,7 @@ class Memory:
         series, size = shape.series, len(shape.nothing.vector())
         return cls(
             windows=0,
+            age_ms=0,
             recent=shape.nothing,
             recent_windows=0.0,
             weight=np.zeros(series),
@@ -64,16 +66,17 @@ class Memory:
         now = time // HOUR_MS
         if now <= self.hour_at:
             return self
+        age_ms = self.age_ms + (now - self.hour_at) * HOUR_MS if self.hour_at else 0
         hours = self.hours.copy()
         if self.hour.any():
             slot = self.hour_at % HOURS
             hours[slot] = hours[slot] * np.float32(DAY_FADES) + self.hour
-        return replace(self, hours=hours, hour=np.zeros_like(self.hour), hour_at=now)
+        return replace(self, hours=hours, hour=np.zeros_like(self.hour), hour_at=now, age_ms=age_ms)
 
     def pack(self) -> bytes:
         """The same memory gives the same bytes."""
         numbers = np.concatenate([
-            [self.windows, self.recent_windows, self.hour_at],
+            [self.windows, self.age_ms, self.recent_windows, self.hour_at],
             self.recent.vector(), self.weight, self.squares, self.roots,
         ])  # fmt: skip
         hours = np.concatenate([self.hours.ravel(), self.hour])
@@ -83,21 +86,22 @@ class Memory:
     def unpack(cls, shape: Shape, data: bytes) -> "Memory":
         """What `pack` made of a memory of this shape."""
         size, series, columns = len(shape.nothing.vector()), shape.series, len(shape.columns)
-        cuts = np.cumsum([3, size, series, series, columns])
+        cuts = np.cumsum([4, size, series, series, columns])
         whole = zlib.decompress(data)
         numbers = np.frombuffer(whole, "<f8", int(cuts[-1]))
         hours = np.frombuffer(whole, "<f4", -1, numbers.nbytes).reshape(HOURS + 1, size)
         head, recent, weight, squares, roots, _ = np.split(numbers, cuts)
         return cls(
             windows=int(head[0]),
+            age_ms=int(head[1]),
             recent=Tally.of_vector(shape, recent),
-            recent_windows=float(head[1]),
+            recent_windows=float(head[2]),
             weight=weight,
             squares=squares,
             roots=roots,
             hours=hours[:HOURS],
             hour=hours[HOURS],
-            hour_at=int(head[2]),
+            hour_at=int(head[3]),
         )
 
     def same_hour(self, shape: Shape) -> Tally:

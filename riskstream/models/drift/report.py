@@ -120,7 +120,7 @@ class _Verdicts:
         self._p, self._flags = finding.parts.judged[label].p, finding.flags[label]
         self._drifted = {variable.name for variable in finding.drifted(label)}
         self._calendar = judge.rules.calendar
-        self._warm = finding.parts.memories[label].windows >= judge.rules.warm_up
+        self._warm = judge.is_warm(finding.parts.memories[label])
         self._series: dict[str, list[int]] = {}
         for k, variable in enumerate(judge.variables):
             self._series.setdefault(variable.name, []).append(k)

@@ -28,7 +28,7 @@ def find_skew(judge: Judge, memory: Memory) -> tuple[Skewed, ...]:
 
     Fewer missing values than in training are no skew: a model is trained with more than usual, to live with them.
     """
-    if memory.windows < judge.rules.warm_up:
+    if not judge.is_warm(memory):
         return ()
     shape, found = judge.shape, compare(judge.shape, memory.recent, judge.shape.known)
     features = len(shape.layout.names)

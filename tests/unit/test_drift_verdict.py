@@ -107,7 +107,7 @@ def test_an_alert_stands_in_every_report_until_it_ends_once(warm: State) -> None
 
 
 def test_a_change_that_shows_faintly_needs_a_second_window(warm: State) -> None:
-    found = [len(report.alerts) for report in changed(warm, Change("missing", "flag", 0.034), count=1_000, rounds=6)]
+    found = [len(report.alerts) for report in changed(warm, Change("missing", "flag", 0.031), count=1_000, rounds=6)]
     assert found[0] == 0
     assert 1 in found
 

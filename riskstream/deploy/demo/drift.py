@@ -91,8 +91,17 @@ def run(console: Console) -> int:
         stack = running.enter_context(local_stack(console))
         settings = load_settings(bootstrap_servers=stack.bootstrap_servers, redis_url=stack.redis_url)
         _prepare(settings, story)
-        sender = Sender(upstream_producer(settings), settings.input_topic, dict[Place, Content]())
-        consumer = running.enter_context(open_outputs(settings.bootstrap_servers))
+        noticed = _play(console, (stack, settings), bundle, story)
+    code, line = noticed.verdict()
+    console.print(line, soft_wrap=True)
+    return code
+
+
+def _play(console: Console, servers: tuple[LocalStack, Settings], bundle: Path, story: Story) -> Noticed:
+    """The past without the sidecar, then what it sees. Nothing of it holds on to the servers when it is over."""
+    stack, settings = servers
+    sender = Sender(upstream_producer(settings), settings.input_topic, dict[Place, Content]())
+    with open_outputs(settings.bootstrap_servers) as consumer:
         watch = Watch(consumer)
         with _workers(stack, bundle, {"RISKSTREAM_STATS": "false"}) as workers:
             _send(console, "a month of payments fills the histories", story.past, (sender, watch, workers))
@@ -100,10 +109,7 @@ def run(console: Console) -> int:
         with running_sidecar(stack.data_dir, environment) as sidecar, _workers(stack, bundle, COUNTING) as workers:
             _send(console, "weeks that the sidecar sees", story.live, (sender, watch, workers))
             workers.stop()  # they tell what they counted last
-            noticed = _follow(console, settings, story, sidecar)
-    code, line = noticed.verdict()
-    console.print(line, soft_wrap=True)
-    return code
+            return _follow(console, settings, story, sidecar)
 
 
 def _prepare(settings: Settings, story: Story) -> None:

@@ -24,7 +24,7 @@ LEARNING, REST = 32, 8  # windows before the first change, and between two
 LASTS = 4  # windows of each change
 WORLD = SimulationConfig(seed=7, users=2_000, events=99_200, days=62)
 HIT_BY_ATTACK = ("amount", "count", "distinct", "new", "same_merchant", "since_last")
-LOST_SHARE, AMOUNT_FACTOR, ATTACKERS_SHARE = 0.3, 3, 0.25
+LOST_SHARE, AMOUNT_FACTOR, ATTACKERS_SHARE = 0.6, 3, 0.25
 
 
 class Planted(NamedTuple):

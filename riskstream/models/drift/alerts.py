@@ -32,6 +32,11 @@ class Standing(msgspec.Struct, frozen=True):
         family = "shift" if self.alert.kind == "prediction" else self.alert.kind
         return family, self.alert.segment
 
+    def explains(self, mover: Mover) -> bool:
+        """Other customers in a segment move everything in it, down to what is missing."""
+        family, segment = self.cause
+        return may_explain(self.cause, mover) or (family == "shift" and segment == mover.segment)
+
     def alive(self, moving: Mapping[Variable, Mover]) -> bool:
         still = sum(variable in moving for variable in self.leads)
         return self.leads[0] in moving or 2 * still >= len(self.leads)
@@ -98,7 +103,7 @@ def settle(
     """New causes join an alert that may explain them; of the others, those that are ripe are to be raised."""
     ripe = []
     for cause in causes:
-        home = next((i for i, each in enumerate(standing) if may_explain(each.cause, cause.lead)), None)
+        home = next((i for i, each in enumerate(standing) if each.explains(cause.lead)), None)
         if home is not None:
             heard = msgspec.structs.replace(
                 standing[home], echoes=tuple(dict.fromkeys((*standing[home].echoes, *cause.variables)))

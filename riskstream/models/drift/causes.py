@@ -18,6 +18,7 @@ from riskstream.models.drift.tally import Tally, Variable
 WHOLE = "*"
 SURELY_ALIKE, PERHAPS_ALIKE = 0.25, 0.5  # what remains of the effect in the rest of the traffic
 NOT_SEEN = 0.001  # p-value from which the rest counts as undisturbed
+MANY = 2
 # Which kinds explain others: a missing field moves a score, a score never makes a field missing.
 ORDER = ("dead_letters", "degraded", "new_values", "missing", "shift", "prediction", "skew")
 
@@ -134,7 +135,15 @@ def group(movers: Sequence[Mover]) -> tuple[Cause, ...]:
         else:
             into = mover.family, mover.segment
         causes.setdefault(into, []).append(mover)
-    return tuple(Cause(tuple(members)) for members in causes.values())
+    return tuple(Cause(_led(members)) for members in causes.values())
+
+
+def _led(members: list[Mover]) -> tuple[Mover, ...]:
+    """Led by what most of them are: a lost field moves a few values, other customers lose a few fields."""
+    shifts = [mover for mover in members if mover.family == "shift"]
+    others = [mover for mover in members if mover.family != "shift"]
+    values = sum(mover.variable.kind != "prediction" for mover in shifts)
+    return (*shifts, *others) if values > MANY * len(others) else (*others, *shifts)
 
 
 def _precedence(mover: Mover) -> tuple[int, int]:

@@ -8,6 +8,10 @@ from pathlib import Path
 
 from riskstream.deploy.stack.kafka import Broker
 
+# A broker that is paused is not given up: with nobody to take over, its partitions would be without a leader, which
+# the coordinator takes for deleted too. In a cluster of several, another replica leads.
+PATIENCE = {"broker.session.timeout.ms": "18000"}
+
 
 class Controller(Broker):
     """Knows who leads what; holds no records."""
@@ -18,7 +22,7 @@ class Controller(Broker):
         _, port = self._ports()
         here = f"CONTROLLER://127.0.0.1:{port}"
         roles = {"process.roles": "controller", "node.id": "100", "listeners": here, "advertised.listeners": here}
-        return {**super()._properties(), **roles}
+        return {**super()._properties(), **PATIENCE, **roles}
 
     @property
     def quorum_port(self) -> int:
@@ -56,4 +60,4 @@ class ControlledBroker(Broker):
         }
         bootstrap = {"controller.quorum.bootstrap.servers": f"127.0.0.1:{port}"}
         # The judge reads every offset that was ever committed: nothing is compacted.
-        return {**whole, **doors, **bootstrap, "process.roles": "broker", "log.cleaner.enable": "false"}
+        return {**whole, **doors, **bootstrap, **PATIENCE, "process.roles": "broker", "log.cleaner.enable": "false"}

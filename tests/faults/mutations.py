@@ -89,17 +89,6 @@ MUTATIONS = (
         "test_redis.py::test_emptied",
     ),
     Mutation(
-        "facts are believed below the applied mark only",
-        Path("riskstream/schemas/history.py"),
-        """    if len(offsets) and offsets[-1] < applied.offset and (offsets[1:] > offsets[:-1]).all():
-        return raw[EPOCH_BYTES:], True
-    _, kept = np.unique(offsets, return_index=True)
-    return facts[kept][offsets[kept] < applied.offset].tobytes(), False
-""",
-        "    return raw[EPOCH_BYTES:], True\n",
-        "test_redis.py::test_a_copy_whose_marks_are_older_than_its_histories",
-    ),
-    Mutation(
         "the mark is read with the histories",
         WORKERS / "join.py",
         "            if mark != partition.mark:\n",

@@ -79,7 +79,7 @@ def test_added_partitions_and_a_new_topic_of_the_same_name_are_refused(
     pipeline.start()
     until_logged(pipeline, "worker is ready")
     assert pipeline.stop() == 0
-    more = [NewPartitions(topic, 2) for topic in pipeline.topics]
+    more = [NewPartitions(topic, 2) for topic in (*pipeline.topics, pipeline.stats_topic)]
     for done in admin.create_partitions(more).values():
         done.result(20)
     assert "partitions is 2 here and 1 there" in refusal(pipeline)
@@ -90,7 +90,7 @@ def test_added_partitions_and_a_new_topic_of_the_same_name_are_refused(
 
 
 def recreate(admin: AdminClient, pipeline: Pipeline) -> None:
-    for done in admin.delete_topics(list(pipeline.topics)).values():
+    for done in admin.delete_topics([*pipeline.topics, pipeline.stats_topic]).values():
         done.result(20)
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline:

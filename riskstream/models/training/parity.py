@@ -82,7 +82,8 @@ def check_parity(trained: Answer, served: Answer, policy: Policy) -> Parity:
     """Raises ParityError when a score or probability differs by more than LIMIT, or any decision does."""
     largest = float(np.abs(trained.risk - served.risk).max())
     if trained.probabilities is not None and served.probabilities is not None:
-        largest = np.maximum(largest, float(np.abs(trained.probabilities - served.probabilities).max()))  # keeps a NaN
+        of_classes = np.abs(trained.probabilities - served.probabilities).max()
+        largest = float(np.maximum(largest, of_classes))  # unlike max(), keeps a NaN
     flips = int((policy.decide(trained.risk) != policy.decide(served.risk)).sum())
     if not largest <= LIMIT or flips:
         what = f"by up to {largest:.2e} (limit {LIMIT:.0e}), {flips} of {len(trained.risk)} decisions flip"

@@ -57,7 +57,9 @@ def run_worker(settings: Settings) -> int:
     status = Status()
     with ExitStack() as stack:
         address = (settings.health_host, settings.health_port)
-        health = HealthServer(address, metrics.registry, status.why_not_live, status.why_not_ready, details=status.details)
+        health = HealthServer(
+            address, metrics.registry, status.why_not_live, status.why_not_ready, details=status.details
+        )
         stack.enter_context(health)
         model = _model(bundle, settings.tree_walk, metrics)
         status.model_loaded = True

@@ -19,6 +19,7 @@ AlertKind = Literal["missing", "new_values", "shift", "prediction", "degraded", 
 Severity = Literal["warning", "critical"]
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 ALERT_KINDS: tuple[AlertKind, ...] = get_args(AlertKind)
+SEVERITIES: tuple[Severity, ...] = get_args(Severity)
 
 Share = Annotated[float, Meta(ge=0, le=1)]
 Count = Annotated[int, Meta(ge=0)]

@@ -13,7 +13,7 @@ from riskstream.models.drift.verdict import State, StateError, judge_window
 from riskstream.models.drift.window import Window
 from riskstream.schemas.drift import Alert, DriftReport
 from riskstream.schemas.stats import decode_stats
-from riskstream.workers.drift.metrics import DriftMetrics, show
+from riskstream.workers.drift.metrics import DriftMetrics, Shown
 from riskstream.workers.drift.models import Models
 from riskstream.workers.drift.overview import Recent
 from riskstream.workers.drift.store import Closing, Store
@@ -23,6 +23,7 @@ from riskstream.workers.drift.windows import Rules, Windows
 log = structlog.get_logger(__name__)
 
 RECENT_DAYS = 2.0
+FOREVER = 2**63
 Series = tuple[str, int]
 
 
@@ -42,6 +43,7 @@ class Agent:
         self._models = models
         self._store = store
         self._metrics = metrics
+        self._shown = Shown(metrics)
         self._webhook = webhook
         self._clock = clock
         self._windows: Windows | None = None
@@ -80,6 +82,7 @@ class Agent:
             self._windows = None
             await self._store.close()
             self._metrics.drift_active.set(0)
+            self._shown.forget(FOREVER)
 
     async def merge(self, value: bytes, at: int) -> None:
         """Add a record of stats, which has the offset `at`. Raises Unavailable."""
@@ -120,6 +123,7 @@ class Agent:
         self._states |= states
         for report in reports:
             self._tell(report)
+        self._shown.forget(windows.closed_until - self._rules.longest_ms)
         for end, group in groupby(closed, key=lambda window: window.end):
             log.info(
                 "windows are closed",
@@ -153,22 +157,27 @@ class Agent:
         return state.encode(judge.shape) if judge else b""
 
     def _tell(self, report: DriftReport) -> None:
-        """A new report goes on the page of metrics and, where it changes an alert, to the webhook."""
-        length_s = str(report.length_ms // 1000)
+        """A new report is noted, counted and, where it changes an alert, told to the log and the webhook."""
         for change, alert in self._note(report):
             log.warning("alert", change=change, kind=alert.kind, feature=alert.feature, says=alert.sentence)
             if self._webhook:
                 self._webhook.tell(change, alert)
         if report.segment is None:
-            self._metrics.drift_windows_closed_total[length_s].inc()
-            self._metrics.drift_window_end_timestamp_seconds[length_s].set(report.window_end / 1000)
-            if report.length_ms == self._shortest:
-                show(self._metrics, report)
+            self._metrics.drift_windows_closed_total[str(report.length_ms // 1000)].inc()
 
     def _note(self, report: DriftReport) -> list[tuple[str, Alert]]:
+        """On the page and, if it is of all events, in the metrics; answers the alerts that it changes."""
         with self.looking:
             self.recent.add(report)
-        return list(self._changes.of(report)) if report.segment is None else []
+        if report.segment is not None:
+            return []
+        changes = list(self._changes.of(report))
+        ended = self._metrics.drift_window_end_timestamp_seconds
+        ended[str(report.length_ms // 1000)].set(report.window_end / 1000)
+        if report.length_ms == self._shortest:
+            self._shown.window(report)
+        self._shown.alerts(self._changes.standing)
+        return changes
 
     def _count(self) -> None:
         windows, metrics = self._windows, self._metrics

@@ -1,11 +1,13 @@
 """The sidecar's metrics: one table, as for the worker. Of models it shows the shortest windows, all events together."""
 
+from collections.abc import Mapping
+from itertools import product
 from typing import Annotated
 
 from prometheus_client import Counter, Gauge
 
-from riskstream.schemas.drift import ALERT_KINDS, DriftReport
-from riskstream.workers.metrics import Family, Row, Table
+from riskstream.schemas.drift import ALERT_KINDS, SEVERITIES, DriftReport
+from riskstream.workers.metrics import Family, Row, Table, table
 
 RECORDS = ("new", "repeat", "overlap", "unreadable")
 WEBHOOK = ("sent", "failed", "dropped")
@@ -37,29 +39,56 @@ class DriftMetrics(Table):
         Family[Gauge], Row("Stability index of a feature against its reference", "model feature")
     ]
     drift_feature_missing_share: Annotated[Family[Gauge], Row("Share of events without the feature", "model feature")]
-    drift_alerts: Annotated[Family[Gauge], Row("Alerts that stand", "model kind")]
+    drift_alerts: Annotated[Family[Gauge], Row("Alerts that stand, in windows of any length", "model kind severity")]
 
 
-def show(metrics: DriftMetrics, report: DriftReport) -> None:
-    """Put the figures of a window of all events on the page of metrics."""
-    model, said = report.model, report.prediction
-    for family, value in (
-        (metrics.drift_window_events, report.events),
-        (metrics.drift_mean_score, said.mean_score),
-        (metrics.drift_reference_mean_score, said.reference_mean_score),
-        (metrics.drift_degraded_share, report.degraded),
-        (metrics.drift_dead_letter_share, report.dead_letter_share),
-        (metrics.drift_score_psi, said.distance.psi),
-    ):
-        _set(family, model, value)
-    for decision, share in said.decisions.items():
-        _set(metrics.drift_decision_share, (model, decision), share)
-    for feature in report.features:
-        _set(metrics.drift_feature_psi, (model, feature.name), feature.distance.psi)
-        _set(metrics.drift_feature_missing_share, (model, feature.name), feature.missing)
-    standing = [alert.kind for alert in report.alerts if alert.ended_at is None]
-    for kind in ALERT_KINDS:
-        metrics.drift_alerts[model, kind].set(standing.count(kind))
+class Shown:
+    """What is shown of models: one that brings no windows any more is shown no more, nor are its alerts.
+
+    A model that was rolled out has nobody who could end its alerts.
+    """
+
+    def __init__(self, metrics: DriftMetrics) -> None:
+        self._metrics = metrics
+        self._ends: dict[str, int] = {}
+
+    def window(self, report: DriftReport) -> None:
+        """The figures of a window of all events."""
+        self._ends[report.model] = report.window_end
+        metrics, model, said = self._metrics, report.model, report.prediction
+        for family, value in (
+            (metrics.drift_window_events, report.events),
+            (metrics.drift_mean_score, said.mean_score),
+            (metrics.drift_reference_mean_score, said.reference_mean_score),
+            (metrics.drift_degraded_share, report.degraded),
+            (metrics.drift_dead_letter_share, report.dead_letter_share),
+            (metrics.drift_score_psi, said.distance.psi),
+        ):
+            _set(family, model, value)
+        for decision, share in said.decisions.items():
+            _set(metrics.drift_decision_share, (model, decision), share)
+        for feature in report.features:
+            _set(metrics.drift_feature_psi, (model, feature.name), feature.distance.psi)
+            _set(metrics.drift_feature_missing_share, (model, feature.name), feature.missing)
+
+    def alerts(self, standing: Mapping[tuple[str, str, str], int]) -> None:
+        """How many stand, by model, kind and severity; those that are not named are none."""
+        for named in product(self._ends, ALERT_KINDS, SEVERITIES):
+            self._metrics.drift_alerts[named].set(standing.get(named, 0))
+
+    def forget(self, until: int) -> None:
+        """The models whose last window ended by then."""
+        for model in [model for model, end in self._ends.items() if end <= until]:
+            del self._ends[model]
+            for family in self._of_models():
+                for value in [
+                    value for value in family if value == model or (isinstance(value, tuple) and value[0] == model)
+                ]:
+                    family.forget(value)
+
+    def _of_models(self) -> list[Family[Gauge]]:
+        rows = table(DriftMetrics).items()
+        return [getattr(self._metrics, name) for name, (_, row) in rows if (row.label or "").split()[:1] == ["model"]]
 
 
 def _set(family: Family[Gauge], value: str | tuple[str, ...], number: float | None) -> None:

@@ -1,7 +1,7 @@
 """The webhook: one POST for every alert that begins or ends. It may fail; nothing waits for it."""
 
 import asyncio
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 
 import aiohttp
@@ -24,7 +24,7 @@ class Changes:
     """Tells which alerts begin and end. The same cause in windows of several lengths is one alert."""
 
     def __init__(self) -> None:
-        self._standing: dict[tuple[str, str, str, str | None], set[int]] = defaultdict(set)
+        self._standing: dict[tuple[str, str, str, str | None], dict[int, Alert]] = defaultdict(dict)
 
     def of(self, report: DriftReport) -> Iterator[tuple[str, Alert]]:
         """("began" or "ended", the alert) for each that this report changes."""
@@ -33,11 +33,20 @@ class Changes:
             lengths = self._standing[cause]
             before = bool(lengths)
             if alert.ended_at is None:
-                lengths.add(report.length_ms)
+                lengths[report.length_ms] = alert
             else:
-                lengths.discard(report.length_ms)
+                lengths.pop(report.length_ms, None)
             if before != bool(lengths):
                 yield "began" if lengths else "ended", alert
+
+    @property
+    def standing(self) -> Counter[tuple[str, str, str]]:
+        """How many stand by model, kind and severity; one that stands in several lengths has the severest."""
+        return Counter(
+            (model, kind, min(alert.severity for alert in lengths.values()))  # critical comes before warning
+            for (model, kind, *_), lengths in self._standing.items()
+            if lengths
+        )
 
 
 class Webhook:

@@ -10,7 +10,11 @@ from typing import Any
 import pytest
 import yaml
 
-from riskstream.workers.metrics import PREFIX, table
+from riskstream.schemas.drift import ALERT_KINDS, SEVERITIES
+from riskstream.schemas.score import DECISIONS
+from riskstream.workers.drift.metrics import DriftMetrics
+from riskstream.workers.metrics import PREFIX, Metrics, Row, table
+from riskstream.workers.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 PROMETHEUS, GRAFANA = ROOT / "deploy" / "prometheus", ROOT / "deploy" / "grafana"
@@ -22,6 +26,12 @@ METRIC = re.compile(rf"\b{PREFIX}[a-z0-9_]+")
 RECORDED = re.compile(r"\briskstream:[a-z0-9_:]+")
 MATCHER = re.compile(rf"\b({PREFIX}[a-z0-9_]+)\{{([^}}]*)\}}")
 SCRAPED_WITH = {"job", "instance"}
+TABLE: dict[str, tuple[type, Row]] = {**table(Metrics), **table(DriftMetrics)}
+PAGE_IF_CRITICAL = '{{ if eq $labels.severity "critical" }}page{{ else }}ticket{{ end }}'
+VALUES: dict[str, set[str]] = {  # of metrics with more than one label
+    "drift_alerts": {*ALERT_KINDS, *SEVERITIES},
+    "drift_decision_share": set(DECISIONS),
+}
 
 
 def rules(file: str) -> list[dict[str, Any]]:
@@ -34,8 +44,10 @@ RECORDINGS = {rule["record"]: rule["expr"] for rule in rules("recording.yml")}
 
 
 def panels(path: Path) -> list[tuple[str, str]]:
-    found = json.loads(path.read_text())["panels"]
-    return [(panel["title"], target["expr"]) for panel in found for target in panel.get("targets", ())]
+    """The expressions of a dashboard, those of its variables among them."""
+    board = json.loads(path.read_text())
+    found = [(panel["title"], target["expr"]) for panel in board["panels"] for target in panel.get("targets", ())]
+    return found + [(row["name"], row["definition"]) for row in board["templating"]["list"] if "definition" in row]
 
 
 EXPRESSIONS = [
@@ -50,7 +62,7 @@ def exposed_names() -> set[str]:
     parts = ("_bucket", "_sum", "_count")
     return {
         PREFIX + name + suffix
-        for name, (kind, _) in table().items()
+        for name, (kind, _) in TABLE.items()
         for suffix in (parts if "Histogram" in str(kind) else ("",))
     }
 
@@ -64,16 +76,34 @@ def test_every_metric_that_is_asked_for_exists(where: str, expr: str) -> None:
 @pytest.mark.parametrize(("where", "expr"), EXPRESSIONS)
 def test_labels_and_their_values_are_those_of_the_table(where: str, expr: str) -> None:
     for metric, matchers in MATCHER.findall(expr):
-        _, row = table()[re.sub(r"_(bucket|sum|count)$", "", metric).removeprefix(PREFIX)]
+        name = re.sub(r"_(bucket|sum|count)$", "", metric).removeprefix(PREFIX)
+        _, row = TABLE[name]
+        labels, known = set((row.label or "").split()), set(row.known) or VALUES.get(name)
         for label, value in re.findall(r'(\w+)[!=~]+"([^"]*)"', matchers):
-            assert label in {row.label, "le"} | SCRAPED_WITH
-            assert not row.known or label != row.label or set(value.split("|")) <= set(row.known)
+            assert label in labels | {"le"} | SCRAPED_WITH
+            assert known is None or label not in labels or value == "$model" or set(value.split("|")) <= known
+
+
+def test_a_worker_and_the_sidecar_share_no_name() -> None:
+    assert len(TABLE) == len(table(Metrics)) + len(table(DriftMetrics))
+
+
+@pytest.mark.parametrize("kind", ALERT_KINDS)
+def test_every_kind_of_drift_alert_has_its_rule(kind: str) -> None:
+    named = [name for name, rule in ALERTS.items() if f'kind="{kind}"' in rule["expr"]]
+    assert named == [f"RiskstreamModel{kind.title().replace('_', '')}"]
+
+
+def test_everything_the_sidecar_shows_of_a_model_is_on_the_model_dashboard() -> None:
+    asked = {name for _, expr in panels(GRAFANA / "model.json") for name in METRIC.findall(expr)}
+    asked |= {name for recorded in RECORDINGS.values() for name in METRIC.findall(recorded)}
+    assert {PREFIX + name for name in table(DriftMetrics)} <= asked
 
 
 @pytest.mark.parametrize("name", ALERTS)
 def test_every_alert_says_how_urgent_it_is_and_what_to_do(name: str) -> None:
     rule = ALERTS[name]
-    assert rule["labels"]["severity"] in {"page", "ticket"}
+    assert rule["labels"]["severity"] in {"page", "ticket", PAGE_IF_CRITICAL}
     assert rule["annotations"]["summary"]
     assert rule["annotations"]["runbook"] == f"docs/runbooks.md#{name.lower()}"
     assert f"\n### {name}\n" in RUNBOOKS
@@ -95,6 +125,20 @@ def test_dashboards_name_no_data_source_and_overlap_nowhere(path: Path) -> None:
     ]
     assert len(cells) == len(set(cells))
     assert max(x for x, _ in cells) < 24
+
+
+def test_what_is_scraped_are_the_ports_that_hold_unless_told_otherwise() -> None:
+    jobs = yaml.safe_load((PROMETHEUS / "prometheus.yml").read_text())["scrape_configs"]
+    ports = {job["job_name"]: job["static_configs"][0]["targets"] for job in jobs}
+    fields = Settings.model_fields
+    worker, sidecar = fields["health_port"].default, fields["drift_port"].default
+    assert ports == {"riskstream-worker": [f"localhost:{worker}"], "riskstream-drift": [f"localhost:{sidecar}"]}
+
+
+def test_rules_ask_for_jobs_that_are_scraped() -> None:
+    jobs = {job["job_name"] for job in yaml.safe_load((PROMETHEUS / "prometheus.yml").read_text())["scrape_configs"]}
+    asked = {job for _, expr in EXPRESSIONS for job in re.findall(r'job="([^"]*)"', expr)}
+    assert asked <= jobs
 
 
 @pytest.mark.skipif(PROMTOOL is None, reason="promtool is not installed; it comes with Prometheus")

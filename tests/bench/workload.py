@@ -6,7 +6,7 @@ as many users as they suffice for: each has the habits of the customer and exact
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -23,6 +23,8 @@ Users = Literal["uniform", "hot"]
 PARTITIONS = 6
 DEALT_SHARE = 0.8
 """Of simulated payments that find a user, at least."""
+RATE = 2_000
+"""Events a second, by their own time: a backlog that a worker takes in seconds came in half a minute, not in days."""
 
 
 class Record(NamedTuple):
@@ -84,7 +86,7 @@ def make_workload(shape: Shape, domain: Domain) -> Workload:
     if len(live) < shape.events:
         raise ValueError(f"{shape}: the simulation gave {len(live)} events to score")
     profiles = {user: log.profiles[source] for user in streams if (source := user.split(":")[0]) in log.profiles}
-    return Workload(_records(live), past, profiles)
+    return Workload(_records(_dense(live)), past, profiles)
 
 
 def crowded(base: Workload, copies: int, events: int) -> Workload:
@@ -101,6 +103,13 @@ def crowded(base: Workload, copies: int, events: int) -> Workload:
             profiles[user] = base.profiles[event.user_id]
         drawn.append(msgspec.structs.replace(event, user_id=user, event_id=f"{event.event_id}-{number}"))
     return Workload(_records(drawn), past, profiles)
+
+
+def _dense(events: Sequence[Payment]) -> Iterator[Payment]:
+    """The same order, at RATE, from the last one's time on: after everybody's past."""
+    begin = events[-1].event_time
+    for row, event in enumerate(events):
+        yield msgspec.structs.replace(event, event_time=begin + row * 1_000 // RATE)
 
 
 def _as_they_are(log: SimulatedLog) -> Iterator[tuple[str, list[Payment]]]:
@@ -124,7 +133,8 @@ def _facts(domain: Domain, events: Sequence[Payment]) -> NDArray[np.int64]:
     return domain.facts(domain.columns(events), np.arange(-len(events), 0))
 
 
-def _records(events: Sequence[Payment]) -> list[Record]:
+def _records(payments: Iterable[Payment]) -> list[Record]:
+    events = list(payments)
     keys = [event.user_id.encode() for event in events]
     places = partitions_of(keys, PARTITIONS).tolist()
     values = map(msgspec.json.encode, events)

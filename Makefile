@@ -29,13 +29,13 @@ env: $(READY) ## make the environment in .venv (the others do this by themselves
 demo: $(READY) ## stream simulated payments through real Kafka, Redis and two workers, and count
 	@$(BIN)/python -m riskstream.deploy.demo
 
-train: $(READY) ## simulated payments to a bundle that has proved itself, with a report; in .riskstream/train
+train: $(READY) ## simulated payments to a model that has proved itself, with a report, proposed in the registry
 	@rm -rf $(TRAIN) && mkdir -p $(TRAIN)
 	@$(RISKSTREAM) simulate --events 150000 --users 2000 --days 150 --seed $(SEED) \
 		--parquet $(TRAIN)/payments.parquet --profile-history $(TRAIN)/profiles.parquet
 	@$(RISKSTREAM) dataset --events $(TRAIN)/payments.parquet --profiles $(TRAIN)/profiles.parquet --out $(TRAIN)/data
 	@$(RISKSTREAM) check $(TRAIN)/data --out $(TRAIN)/check.html
-	@$(RISKSTREAM) train deploy/train/payment.toml --out $(TRAIN)/payment-risk-1.0.0
+	@$(RISKSTREAM) train deploy/train/payment.toml --out $(TRAIN)/payment-risk --register
 
 demo-drift: $(READY) ## a story for the sidecar: three things go wrong, what is noticed, and when
 	@$(BIN)/python -m riskstream.deploy.demo.drift

@@ -38,5 +38,9 @@ def test_a_trained_bundle_is_numbered_registered_and_can_be_approved(run: Run, t
     simulated_dataset(SMALL, tmp_path / "data")
     config = tmp_path / "train.toml"
     config.write_text(CONFIG)
-    assert "bundle=payment-risk@1.0.0" in run("train", config, "--out", tmp_path / "bundle", "--register")
+    told = run("train", config, "--out", tmp_path / "bundle", "--register")
+    assert "bundle=payment-risk@1.0.0" in told
+    assert "next: riskstream model approve payment-risk@1.0.0" in told
     assert "passed  checks_failed: 0" in run("model", "approve", "payment-risk@1.0.0")
+    again = run("train", config, "--out", tmp_path / "again", "--register")
+    assert "next: RISKSTREAM_BUNDLE=payment-risk@1.0.0 riskstream worker" in again

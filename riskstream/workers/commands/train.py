@@ -89,9 +89,13 @@ def train(
         page = out.with_name(f"{out.name}.html")
         write_report(page, trained, examples, held)
     console.print(f"report: {page}", soft_wrap=True)
-    if registry:
-        known = operations.register(registry, out, signed(None, ""), page)
-        console.print(f"next: riskstream model approve {known.label}", soft_wrap=True)
+    if registry is None:
+        console.print(f"next: RISKSTREAM_BUNDLE={out} riskstream worker", soft_wrap=True)
+    else:
+        label = operations.register(registry, out, signed(None, ""), page).label
+        proposed = registry.store.model(label.name).state(label.version) == "proposed"
+        after = f"riskstream model approve {label}" if proposed else f"RISKSTREAM_BUNDLE={label} riskstream worker"
+        console.print(f"next: {after}", soft_wrap=True)
     summary(console, trained, held.alerts_per_day)
     return 0
 

@@ -83,6 +83,14 @@ def test_figures_slices_and_origin_are_those_of_the_bundle(text: str, trained: T
     assert all(name in text for name in manifest.training.libraries)
 
 
+def test_a_share_of_fraud_that_moved_and_the_best_that_was_possible_are_told(text: str, trained: Trained) -> None:
+    metrics = trained.bundle.manifest.metrics
+    assert f"it was {100 * metrics['fraud_share']:.2f} %" in text
+    best = re.search(r"at best (0\.\d+)", text)
+    assert best is not None
+    assert metrics["precision_at_100"] <= float(best[1]) < 1
+
+
 def test_importance_finds_the_only_feature_that_matters(data: TrainingData) -> None:
     found = permutation_importance(lambda rows: np.nan_to_num(rows[:, 3]), data.test, DOMAIN.features.names, seed=1)
     assert found[0][0] == DOMAIN.features.names[3] or found[0][1] == 0

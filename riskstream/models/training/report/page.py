@@ -1,16 +1,19 @@
 """The page of a training run: figures with their intervals, plots, slices, drift, and where all of it comes from."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from riskstream.models.scorer import Scorer
 from riskstream.models.training.config import TrainConfig
 from riskstream.models.training.examples import TrainingData
+from riskstream.models.training.metrics import precision_at
 from riskstream.models.training.pipeline import Trained
 from riskstream.models.training.report import plots
 from riskstream.models.training.report.importance import permutation_importance, shifts
@@ -21,7 +24,7 @@ MEANINGS = {
     "auc": "chance that a fraud scores above an honest payment",
     "average_precision": "area under the precision-recall curve",
     "brier": "mean squared error of the probability",
-    "ece": "mean distance of score and share of fraud",
+    "ece": "expected calibration error: mean distance of score and share of fraud",
     "caught": "share of fraud that is not approved",
     "decline_precision": "share of fraud among the declined",
     "review_share": "share of all payments that are reviewed",
@@ -30,11 +33,15 @@ MEANINGS = {
     "mean_score": "near the share of fraud, if calibrated",
     "money_saved": "against approving all, in minor units",
     "money_saved_share": "of what all fraud would have cost",
+    "parity_max": "largest difference of a served score from the trained model's",
+    "flips": "decisions that differ between the served and the trained model",
+    "checks_failed": "red checks of the data set",
 }
+NAMES = {"auc": "AUC", "brier": "Brier score", "ece": "ECE", "parity_max": "largest parity difference"}
 CAPTIONS = {
     "Precision and recall": "What share of alerts is fraud, and how much of the fraud is among them.",
     "ROC": "Recall against the share of honest payments that are stopped, on a logarithmic axis.",
-    "Calibration": "Does a score of 2 % mean that 2 of 100 are fraud? Bars are 95 % ends.",
+    "Calibration": "Does a score of 0.02 mean that 2 of 100 are fraud? Bars are 95 % ends.",
     "Scores": "How many payments have which score, and where the decisions begin.",
     "Thresholds and costs": "What another threshold to review would bring, and cost a day. The one to decline stays.",
 }
@@ -48,6 +55,7 @@ def page(trained: Trained, data: TrainingData, config: TrainConfig) -> str:
     """The same run gives the same page."""
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters["day"] = lambda ms: f"{datetime.fromtimestamp(ms / 1000, UTC):%Y-%m-%d}"
+    environment.filters["words"] = lambda name: NAMES.get(name, name.replace("_", " ").replace("fpr", "FPR"))
     template = environment.from_string((files(__package__) / "page.html").read_text(encoding="utf-8"))
     manifest, evaluation = trained.bundle.manifest, trained.evaluation
     found = permutation_importance(Scorer(trained.bundle), data.test, manifest.features, config.seed)[:FEATURES_SHOWN]
@@ -57,6 +65,9 @@ def page(trained: Trained, data: TrainingData, config: TrainConfig) -> str:
         parity=trained.parity,
         folds=trained.folds,
         figures=_figures(trained, config),
+        best_precision=precision_at(
+            replace(evaluation.events, scores=data.test.risky.astype(np.float64)), config.alerts_per_day
+        ),
         plots=_plots(trained, config),
         importance=Markup(plots.bars(dict(found), "average precision lost")),  # noqa: S704 - drawn by us
         slices=evaluation.slices,
@@ -87,7 +98,7 @@ def _plots(trained: Trained, config: TrainConfig) -> dict[str, tuple[Markup, str
     events, policy = trained.evaluation.events, trained.bundle.manifest.thresholds
     drawn = {
         "Precision and recall": plots.precision_recall(events, policy),
-        "ROC": plots.roc(events),
+        "ROC": plots.roc(events, policy),
         "Calibration": plots.calibration(events),
         "Scores": plots.histogram(events, policy),
         "Thresholds and costs": plots.thresholds(events, policy, config.costs),

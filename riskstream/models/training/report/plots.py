@@ -8,7 +8,9 @@ import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, NullFormatter
 from numpy.typing import NDArray
+from scipy.stats import binomtest
 from sklearn.metrics import precision_recall_curve, roc_curve
 
 from riskstream.models.policy import Policy
@@ -33,6 +35,7 @@ STYLE: Any = {
     "ytick.color": INK,
     "legend.frameon": False,
 }
+MARKERS = {"review": "o", "decline": "s"}
 POINTS = 300
 LEAST_RATE = 0.0005
 SMALLEST = 1e-5  # of a score, on axes that are logarithmic
@@ -58,18 +61,16 @@ def precision_recall(events: Judged, policy: Policy) -> str:
     def draw(axes: Axes) -> None:
         axes.plot(recall[kept], precision[kept], color=LINE)
         axes.axhline(events.risky.mean(), color=FAINT, linestyle=":", label="by chance")
-        for name, threshold, marker in (("review", policy.review, "o"), ("decline", policy.decline, "s")):
-            stopped = events.scores >= threshold
-            if stopped.any():
-                share, caught = events.risky[stopped].mean(), stopped[events.risky].mean()
-                axes.plot([caught], [share], marker, color=RISKY, label=f"from {name} on")
+        for name, stopped in _stopped(events, policy).items():
+            share, caught = events.risky[stopped].mean(), stopped[events.risky].mean()
+            axes.plot([caught], [share], MARKERS[name], color=RISKY, label=f"from {name} on")
         axes.set(xlabel="recall: share of fraud found", ylabel="precision", xlim=(0, 1), ylim=(0, 1.02))
         axes.legend()
 
     return _svg("precision_recall", _one(draw))
 
 
-def roc(events: Judged) -> str:
+def roc(events: Judged, policy: Policy) -> str:
     false, true, _ = roc_curve(events.risky, events.scores)
     kept = _thin(len(false))
 
@@ -77,27 +78,36 @@ def roc(events: Judged) -> str:
         axes.plot(false[kept], true[kept], color=LINE)
         chance = np.geomspace(LEAST_RATE, 1, 50)
         axes.plot(chance, chance, color=FAINT, linestyle=":", label="by chance")
+        for name, stopped in _stopped(events, policy).items():
+            rate, caught = stopped[~events.risky].mean(), stopped[events.risky].mean()
+            axes.plot([max(rate, LEAST_RATE)], [caught], MARKERS[name], color=RISKY, label=f"from {name} on")
         axes.set(xscale="log", xlim=(LEAST_RATE, 1), ylim=(0, 1.02))
-        axes.set(xlabel="false-positive rate: share of honest payments", ylabel="recall")
+        axes.set(xlabel="false-positive rate: share of honest payments", ylabel="recall: share of fraud found")
+        _plain(axes, "x")
         axes.legend()
 
     return _svg("roc", _one(draw))
 
 
 def calibration(events: Judged) -> str:
-    """Mean score against share of fraud, with 95 % binomial ends, in the bins of the calibration error."""
+    """Mean score against share of fraud, with 95 % ends by Wilson (1927), in the bins of the calibration error."""
     parts = bins(events.scores)
     mean = np.array([events.scores[rows].mean() for rows in parts])
-    share = np.array([events.risky[rows].mean() for rows in parts])
-    error = 1.96 * np.sqrt(share * (1 - share) / np.array([len(rows) for rows in parts]))
+    found = [binomtest(int(events.risky[rows].sum()), len(rows)) for rows in parts]
+    share = np.array([one.statistic for one in found])
+    ends = np.array([one.proportion_ci(method="wilson") for one in found]).T
+    some = share > 0
 
     def draw(axes: Axes) -> None:
-        low = max(SMALLEST, float(min(mean.min(), share[share > 0].min(initial=1.0)) / 2))
+        low = max(SMALLEST, float(min(mean.min(), share[some].min(initial=1.0)) / 2))
         axes.plot([low, 1], [low, 1], color=FAINT, linestyle=":", label="as it should be")
-        axes.errorbar(np.maximum(mean, low), np.maximum(share, low), error, fmt="o-", color=LINE, capsize=2)
+        axes.vlines(np.maximum(mean, low), np.maximum(ends[0], low), ends[1], color=LINE, linewidth=1.2)
+        axes.plot(np.maximum(mean, low)[some], share[some], "o", color=LINE, label="scores of about the same size")
+        axes.plot(np.maximum(mean, low)[~some], ends[1][~some], "v", color=FAINT, label="no fraud: at most")
         axes.set(xscale="log", yscale="log", xlim=(low, 1), ylim=(low, 1.2))
         axes.set(xlabel="mean score", ylabel="share of fraud")
         axes.legend()
+        _plain(axes, "x", "y")
 
     return _svg("calibration", _one(draw))
 
@@ -112,6 +122,7 @@ def histogram(events: Judged, policy: Policy) -> str:
         _thresholds(axes, policy)
         axes.set(xscale="log", yscale="log", xlabel="score", ylabel="payments")
         axes.legend()
+        _plain(axes, "x", "y")
 
     return _svg("histogram", _one(draw))
 
@@ -125,6 +136,8 @@ def thresholds(events: Judged, policy: Policy, costs: Costs) -> str:
     declined = scores >= policy.decline
     lost = events.amount[events.risky].sum() - np.cumsum(np.where(risky, events.amount[ranked], 0))
     spent = np.cumsum(np.where(declined, np.where(risky, 0, costs.insult), costs.review))
+    cost = (lost + spent) / 100 / events.days
+    cheapest = int(np.argmin(cost))
 
     def draw(figure: Figure) -> None:
         above, below = figure.subplots(2, sharex=True)
@@ -132,15 +145,19 @@ def thresholds(events: Judged, policy: Policy, costs: Costs) -> str:
         above.plot(scores[kept], (found / max(found[-1], 1))[kept], color=RISKY, label="recall")
         above.set(xscale="log", xlim=(max(SMALLEST, float(scores[-1])), 1), ylim=(0, 1.02))
         alerts = above.twinx()
-        alerts.plot(scores[kept], (stopped / events.days)[kept], color=FAINT, label="alerts a day")
+        alerts.plot(scores[kept], (stopped / events.days)[kept], color=FAINT)
         alerts.set(yscale="log")
         alerts.set_ylabel("alerts a day", color=FAINT)
         alerts.grid(visible=False)
         above.legend(loc="center left")
-        below.plot(scores[kept], ((lost + spent) / 100 / events.days)[kept], color=INK)
-        below.set(yscale="log", xlabel="threshold to review", ylabel="cost a day, major units")
+        below.plot(scores[kept], cost[kept], color=INK)
+        below.plot([scores[cheapest]], [cost[cheapest]], "o", color=LINE, label=f"cheapest: {scores[cheapest]:.4f}")
+        below.set(xlabel="threshold to review", ylabel="cost a day, major units", ylim=(0, None))
+        below.legend(loc="lower right")
         for axes in (above, below):
             _thresholds(axes, policy)
+            _plain(axes, "x")
+        _plain(alerts, "y")
 
     return _svg("thresholds", draw, height=5.0)
 
@@ -158,11 +175,26 @@ def bars(values: Mapping[str, float], label: str) -> str:
     return _svg("bars", _one(draw), height=0.9 + 0.24 * len(values))
 
 
+def _stopped(events: Judged, policy: Policy) -> dict[str, NDArray[np.bool_]]:
+    """What each threshold stops, if it stops anything."""
+    found = {"review": events.scores >= policy.review, "decline": events.scores >= policy.decline}
+    return {name: stopped for name, stopped in found.items() if stopped.any()}
+
+
+def _plain(axes: Axes, *which: str) -> None:
+    """A logarithmic axis with numbers as people write them, at powers of ten."""
+    for one in which:
+        axis = getattr(axes, f"{one}axis")
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}" if value < 1e6 else f"{value:g}"))
+        axis.set_minor_formatter(NullFormatter())
+
+
 def _thresholds(axes: Axes, policy: Policy) -> None:
     for name, threshold in (("review", policy.review), ("decline", policy.decline)):
         axes.axvline(max(threshold, SMALLEST), color=RISKY, linewidth=0.8, linestyle="--")
         place = axes.get_xaxis_transform()
         style: Any = {"fontsize": 8, "color": RISKY, "rotation": 90, "ha": "right", "va": "top"}
+        style |= {"bbox": {"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 1}}
         axes.text(max(threshold, SMALLEST), 0.98, name, transform=place, **style)
 
 

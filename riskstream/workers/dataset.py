@@ -70,12 +70,13 @@ def summary(made: "Dataset", out: Path) -> Table:
     parts = ", ".join(f"{name} {rows:,}" for name, rows in made.split_rows.items())
     delays = ", ".join(f"{name} {days:.1f}" for name, days in made.label_delay_days.items())
     days = made.cuts.gap_ms / 86_400_000
+    lost = f"; {made.labels_without_event:,} are of no event: compare the ids" if made.labels_without_event else ""
     for name, value in {
         "events": f"{made.rows:,} from {_day(made.from_ms)} to {_day(made.until_ms)}, and {made.repeats:,} repeats",
         "rejected": f"{made.rejected:,}, see rejected.parquet" if made.rejected else "none",
         "parts": parts,
         "cuts": f"by {made.cuts.by}: train {_day(made.cuts.train)}, calibration {_day(made.cuts.calibration)}",
-        "labels": f"{made.labels.kind}: {', '.join(made.labels.classes)}; mature after {days:.1f} days",
+        "labels": f"{made.labels.kind}: {', '.join(made.labels.classes)}; mature after {days:.1f} days{lost}",
         "label delay": f"days: {delays}" if delays else "no label says more than the first class",
         "features": f"{len(made.features)}, feature set {made.feature_set}",
         "fingerprint": made.fingerprint[:16],
@@ -93,6 +94,7 @@ def check_dataset(subject: "Subject", out: Path | None, console: Console) -> int
     """Print the findings, write them to the page `out`, and answer the exit code: 1 if a check fails."""
     from riskstream.models.dataset.checks.page import page
     from riskstream.models.dataset.checks.run import CHECKS, overall, run
+    from riskstream.models.dataset.manifest import DatasetError
 
     results = []
     with Progress(SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()) as progress:
@@ -108,7 +110,10 @@ def check_dataset(subject: "Subject", out: Path | None, console: Console) -> int
         table.add_row(f"[{STYLES[finding.verdict]}]{finding.verdict}", check.name, escape(finding.said) + advice)
     console.print(table)
     if out:
-        out.write_text(page(subject.path.name, subject.manifest, results), encoding="utf-8")
+        try:
+            out.write_text(page(subject.path.name, subject.manifest, results), encoding="utf-8")
+        except OSError as error:
+            raise DatasetError(f"{out}: {error.strerror}; choose another page with --out") from error
         console.print(f"the evidence is in {out}", markup=False)
     counts = Counter(finding.verdict for _, finding in results)
     said = " ".join(f"{verdict}={counts[verdict]}" for verdict in ("pass", "warn", "fail"))

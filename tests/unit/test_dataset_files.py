@@ -238,9 +238,11 @@ def test_a_wrong_mapping_names_the_key_and_what_to_do(tmp_path: Path, text: str,
 
 def test_a_column_that_is_not_there_is_named_with_those_that_are(tmp_path: Path) -> None:
     mapping = read_mapping(written(tmp_path / "m.toml", '[fields.amount]\ncolumn = "Betrag"'), Payment)
-    with pytest.raises(DatasetError, match=r"fields.amount.column: there is no column 'Betrag', only Amount, Class"):
+    with pytest.raises(
+        DatasetError, match=r"fields.amount.column: there is no column 'Betrag', only 'Time', 'V1', 'Amount', 'Class'"
+    ):
         ingest(written(tmp_path / "c.csv", CREDIT_CARD), mapping)
-    with pytest.raises(DatasetError, match=r"fields.user_id: .* required"):
+    with pytest.raises(DatasetError, match="the required fields event_id, user_id, event_time"):
         ingest(written(tmp_path / "c.csv", CREDIT_CARD))
 
 

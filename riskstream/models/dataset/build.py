@@ -35,10 +35,11 @@ class Ingredients:
 
 
 def build(domain: Domain, given: Ingredients, plan: SplitPlan, out: Path, advance: Advance = lambda _: None) -> Dataset:
-    """Write the data set `out`, which must not exist yet, whole or not at all. Raises DatasetError."""
+    """Write the data set `out`, which must not exist yet, of a log with events; whole or not at all.
+
+    Raises DatasetError.
+    """
     unused(out)
-    if not len(given.log):
-        raise DatasetError(f"the source has no good event, {given.rejected.num_rows} rows were rejected")
     found = _vectors(domain, given, advance)
     facts = given.log.facts
     rows = np.flatnonzero(found.original < 0)

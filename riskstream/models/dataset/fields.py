@@ -68,18 +68,19 @@ class Translate:
         return [column for column in sources if column is not None]
 
     def missing(self, columns: Iterable[str]) -> list[str]:
-        """What is wrong with a file of these columns, a sentence for each key."""
-        known = set(columns)
+        """What is wrong with a file of these columns, in sentences."""
+        known = list(columns)
+        there = ", ".join(map(repr, known))
         lost = [
-            f"fields.{name}.column: there is no column {source.column!r}, only {', '.join(sorted(known))}"
+            f"fields.{name}.column: there is no column {source.column!r}, only {there}"
             for name, source in self._sources.items()
             if source is not None and source.column is not None and source.column not in known
         ]
-        return lost + [
-            f"fields.{name}: there is no column {name!r} and the field is required: map it to a column or a constant"
-            for name in self._required
-            if self._sources[name] is None and name not in known
-        ]
+        absent = [name for name in self._required if self._sources[name] is None and name not in known]
+        if absent:
+            advice = f"map each to one of {there}, or to a constant (--mapping)"
+            lost.append(f"the required fields {', '.join(absent)} have no column of their name: {advice}")
+        return lost
 
     def __call__(self, frame: pl.DataFrame, row: NDArray[np.int64], odd: Odd) -> Fields:
         """The fields of a piece. Its own odd values go through as they are, under the name of the field."""
@@ -148,9 +149,14 @@ def to_epoch_ms(raw: pl.Series, source: Field) -> pl.Series:
 
 
 def _epoch(moments: pl.Series, zone: str) -> pl.Series:
-    """A moment that clocks show twice is the earlier one; one that they skip is none."""
+    """A moment that clocks show twice is the earlier one; one that they skip is none. Raises DatasetError."""
     if getattr(moments.dtype, "time_zone", None) is None:
-        moments = moments.dt.replace_time_zone(zone, ambiguous="earliest", non_existent="null")
+        try:
+            moments = moments.dt.replace_time_zone(zone, ambiguous="earliest", non_existent="null")
+        except pl.exceptions.ComputeError as error:
+            raise DatasetError(
+                f"column {moments.name!r}: zone: there is no {zone!r}; write one such as Europe/Berlin"
+            ) from error
     return moments.dt.epoch("ms")
 
 
@@ -162,6 +168,9 @@ def _minor_units(raw: pl.Series, currency: pl.Series) -> pl.Series:
 
 def _whole(raw: pl.Series, tolerance: float = 0.0) -> pl.Series:
     """Whole numbers as int64; a fraction, or what is larger, is null."""
+    if raw.dtype.is_decimal():
+        floor = raw.cast(pl.Int64, strict=False)
+        return floor.set((floor != raw).fill_null(value=False), None)
     if not raw.dtype.is_float():
         return raw.cast(pl.Int64, strict=False)
     near = raw.round()

@@ -1,5 +1,6 @@
 """Files to a log with labels: read, mapped, judged, gathered. What is refused is kept with its place and reason."""
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -63,9 +64,21 @@ class Ingest:
         self._rows += rows
 
     def finish(self) -> Ingested:
+        """All that was taken. Raises DatasetError if there was no event among it."""
+        if not len(log := self._gather.log()):
+            raise DatasetError(f"the source has no good event, {self._refusals()}")
         columns = zip(*sorted(self._rejected), strict=True) if self._rejected else [()] * len(REJECTED_SCHEMA)
         arrays = [pa.array(values, kind.type) for values, kind in zip(columns, REJECTED_SCHEMA, strict=True)]
-        return Ingested(self._gather.log(), pa.table(arrays, schema=REJECTED_SCHEMA))
+        return Ingested(log, pa.table(arrays, schema=REJECTED_SCHEMA))
+
+    def _refusals(self) -> str:
+        """How many rows were rejected, and mostly why."""
+        counts = Counter((reason, field, said) for *_, reason, field, said in self._rejected)
+        why = [
+            f"\n{field or 'the row'}: {reason} in {count:,} rows: {said}"
+            for (reason, field, said), count in counts.most_common(3)
+        ]
+        return f"{len(self._rejected):,} rows were rejected{''.join(why)}"
 
     def _beside(self) -> list[str]:
         """Columns beside the event's own that a JSON object may have."""
@@ -103,7 +116,10 @@ class Ingest:
             partition, offset = (piece.frame[name].cast(pl.Int64) for name in names)
         except pl.exceptions.PolarsError as error:
             raise DatasetError(f"{path}: place: {str(error).splitlines()[0]}") from error
-        if partition.has_nulls() or offset.has_nulls() or min(partition.min() or 0, offset.min() or 0) < 0:  # type: ignore[operator]
+        if not all(
+            column.is_between(0, most).all(ignore_nulls=False)
+            for column, most in ((partition, 2**31 - 1), (offset, 2**63 - 1))
+        ):
             raise DatasetError(f"{path}: place: {' and '.join(names)} must be whole numbers from 0 in every row")
         return partition.to_numpy().astype(np.int32), offset.to_numpy()
 
@@ -120,9 +136,12 @@ def read_profiles(paths: Sequence[Path], domain: Domain) -> Snapshots:
         for frame in frames(path, ("user_id", *names)):
             if lost := {"user_id", "computed_at"} - set(frame.columns):
                 raise DatasetError(f"{path}: profiles need the columns {' and '.join(sorted(lost))}")
+            if frame["user_id"].has_nulls():
+                raise DatasetError(f"{path}: user_id: a profile has none")
             rows = frame.select(name for name in names if name in frame.columns).to_dicts()
             try:
-                profiles += msgspec.convert(rows, list[domain.profile])  # type: ignore[name-defined]
+                # Not strict: CSV has numbers as text.
+                profiles += msgspec.convert(rows, list[domain.profile], strict=False)  # type: ignore[name-defined]
             except msgspec.ValidationError as error:
                 raise DatasetError(f"{path}: not a profile: {error}") from error
             users += [xxh3_64_intdigest(str(user).encode()) for user in frame["user_id"].to_list()]

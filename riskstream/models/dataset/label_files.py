@@ -83,7 +83,8 @@ class LabelReader:
     def _codes(self, raw: pl.Series) -> NDArray[np.int16]:
         """The position of each label's class, -1 where there is none; of multi-label 0 or 1."""
         if raw.dtype.is_float():
-            raw = raw.fill_nan(None).cast(pl.Int64, strict=False)
+            raw = raw.fill_nan(None)
+            raw = raw.cast(pl.Int64) if (raw.fill_null(0) % 1 == 0).all() else raw
         if raw.dtype == pl.Boolean:
             raw = raw.cast(pl.Int8)
         classes = ("no", "yes") if self._mapping.columns else self._mapping.classes

@@ -32,13 +32,15 @@ kind = "fraud_kind"         # optional: a note to break results down by
 import tomllib
 from datetime import datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import msgspec
+from msgspec import Meta
 
 from riskstream.models.dataset.manifest import DatasetError, Labels
 
 Scalar = str | int | float | bool
+MANY_DAYS = 36_500
 
 
 class Field(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -59,6 +61,8 @@ class Field(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError("give exactly one of `column`, `row` and `constant`")
         if self.unit not in ("minor", "major"):
             raise ValueError(f"`unit` is `minor` or `major`, not `{self.unit}`")
+        if self.format not in ("epoch_s", "epoch_ms", "epoch_us", "iso") and "%" not in self.format:
+            raise ValueError(f"`format` is epoch_s, epoch_ms, epoch_us, iso or a pattern, not `{self.format}`")
         if self.origin is not None and self.origin.tzinfo is None:
             raise ValueError("`origin` needs a zone, such as a Z at its end")
 
@@ -68,7 +72,7 @@ class Place(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     partition: str | None = None
     offset: str | None = None
-    partitions: int = 12
+    partitions: Annotated[int, Meta(ge=1)] = 12
 
     def __post_init__(self) -> None:
         if (self.partition is None) != (self.offset is None):
@@ -84,10 +88,12 @@ class LabelMapping(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     classes: tuple[str, ...] = ("honest", "fraud")
     values: dict[str, str] = {}
     known_at: Field = Field(column="known_at")
-    delay_days: float | None = None
+    delay_days: Annotated[float, Meta(ge=0, le=MANY_DAYS)] | None = None
     kind: str = "fraud_kind"
 
     def __post_init__(self) -> None:
+        if len(self.classes) < 2 or len(set(self.classes)) < len(self.classes):
+            raise ValueError(f"`classes` must be two or more, each once, not {list(self.classes)}")
         if unknown := set(self.values.values()) - set(self.classes):
             raise ValueError(f"`values` names {sorted(unknown)}, which `classes` does not")
 

@@ -25,6 +25,7 @@ from riskstream.schemas.dead_letter import Rejection
 from riskstream.schemas.explain import REFUSALS
 
 CSV_BLOCK = 1 << 23
+SEPARATORS = ",;\t|"
 EXACT_FLOAT = 2**53
 PARQUET, CSV, JSON_LINES = (".parquet", ".pq"), (".csv",), (".jsonl", ".ndjson")
 
@@ -108,6 +109,9 @@ def files(paths: Sequence[Path]) -> list[Path]:
 def _parquet(path: Path) -> Iterator[Piece]:
     row = 0
     with pq.ParquetFile(path) as file:
+        _named_once(path, file.schema_arrow.names)
+        if wide := [field for field in file.schema_arrow if pa.types.is_decimal256(field.type)]:
+            raise DatasetError(f"{path}: column {wide[0].name!r} is {wide[0].type}: write at most 38 digits")
         for batch in file.iter_batches(CHUNK):
             yield Piece(_frame(pa.Table.from_batches([batch])), np.arange(row, row + batch.num_rows), {}, {})
             row += batch.num_rows
@@ -118,11 +122,12 @@ def _frame(table: pa.Table) -> pl.DataFrame:
 
 
 def _csv(path: Path) -> Iterator[Piece]:
-    """All columns as text; empty is missing."""
+    """All columns as text; empty is missing. The separator is the one that divides the header most."""
     with path.open("rb") as file:
-        names = next(csv.reader([file.readline().decode("utf-8-sig")]), None)
+        separator, names = _header(file.readline().decode("utf-8-sig"))
     if not names:
         raise DatasetError(f"{path}: has no header with the names of its columns")
+    _named_once(path, names)
     broken: dict[int, Rejection] = {}
 
     def refuse(row: Any) -> str:
@@ -133,7 +138,7 @@ def _csv(path: Path) -> Iterator[Piece]:
     reader = pa.csv.open_csv(
         path,
         pa.csv.ReadOptions(block_size=CSV_BLOCK, use_threads=False),  # threads would not count rows
-        pa.csv.ParseOptions(newlines_in_values=True, invalid_row_handler=refuse),
+        pa.csv.ParseOptions(delimiter=separator, newlines_in_values=True, invalid_row_handler=refuse),
         pa.csv.ConvertOptions(column_types=dict.fromkeys(names, pa.binary())),
     )
     row = 0
@@ -141,6 +146,18 @@ def _csv(path: Path) -> Iterator[Piece]:
         numbers, refused = _numbers(row, batch.num_rows, broken)
         row += batch.num_rows + len(refused)
         yield _text_piece(batch, numbers, refused)
+
+
+def _header(line: str) -> tuple[str, list[str]]:
+    """The separator, and the names of the columns."""
+    found = {separator: next(csv.reader([line], delimiter=separator), []) for separator in SEPARATORS}
+    separator = max(SEPARATORS, key=lambda each: len(found[each]))
+    return separator, found[separator]
+
+
+def _named_once(path: Path, names: Sequence[str]) -> None:
+    if twice := [name for name, count in Counter(names).items() if count > 1]:
+        raise DatasetError(f"{path}: column {twice[0]!r} is there more than once: rename it or leave it out")
 
 
 def _numbers(row: int, count: int, broken: dict[int, Rejection]) -> tuple[NDArray[np.int64], dict[int, Rejection]]:

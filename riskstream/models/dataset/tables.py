@@ -50,8 +50,11 @@ class Examples:
 @contextmanager
 def draft(out: Path) -> Iterator[Path]:
     """A directory that becomes `out` when all went well, and is gone when not."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    path = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        path = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
+    except OSError as error:
+        raise DatasetError(f"data set {out}: {error.strerror}; choose another directory") from error
     try:
         yield path
         path.chmod(0o755)

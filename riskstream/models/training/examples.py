@@ -74,8 +74,11 @@ def read_training_data(path: Path, domain: Domain) -> TrainingData:
     if (about.feature_set, tuple(about.features)) != (domain.features.id, domain.features.names):
         what = f"made with feature set {about.feature_set}, but this release's {domain.name} is {domain.features.id}"
         raise DatasetError(f"data set {path}: {what}; make it again with: riskstream dataset")
-    table = pq.read_table(path / EXAMPLES)
-    examples, split = _examples(table, about), _text(table["split"])
+    try:
+        table = pq.read_table(path / EXAMPLES)
+        examples, split = _examples(table, about), _text(table["split"])
+    except (KeyError, ValueError, OSError) as error:  # a pyarrow error is one of these
+        raise DatasetError(f"data set {path}: {EXAMPLES}: {error}; make it again with: riskstream dataset") from error
     labelled = (examples.labels != UNKNOWN).all(axis=1)
     parts = {name: examples[(split == name) & labelled] for name in SPLITS[1:] if name != "gap"}
     for name, part in parts.items():

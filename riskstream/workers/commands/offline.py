@@ -22,11 +22,14 @@ def dataset(
         float, typer.Option(min=0, max=1, help="Share to calibrate on; the rest is the test.")
     ] = 0.2,
     warm_days: Annotated[
-        float | None, typer.Option(min=0, help="Days that only fill histories; unset: as long as these reach.")
+        float | None,
+        typer.Option(min=0, max=36_500, help="Days that only fill histories; unset: as long as these reach."),
     ] = None,
     maturity_days: Annotated[
         float | None,
-        typer.Option(min=0, help="Age at which an event without a label is honest; unset: from the labels."),
+        typer.Option(
+            min=0, max=36_500, help="Age at which an event without a label is honest; unset: from the labels."
+        ),
     ] = None,
 ) -> int:
     """Make a data set: for each event its features as of that moment, and its label as known at the split.

@@ -10,13 +10,13 @@ import polars as pl
 
 from riskstream.models.dataset.checks.finding import SHOWN, Finding, Subject
 from riskstream.models.dataset.labels import DAY
-from riskstream.models.dataset.manifest import FEATURE, SPLITS
+from riskstream.models.dataset.manifest import EXAMPLES, FEATURE, SPLITS
 
 FEW = 50  # examples of a class
 MOVED = 0.1  # difference of missing rates
 LARGEST = float(np.finfo(np.float32).max)
-ABSENT = "the column is missing"
-NO_TABLE = (ABSENT, "column_in_dataframe")
+ABSENT, NO_NUMBERS, NO_ROWS = "the column is missing", "holds no numbers", "holds no rows"
+NO_TABLE = (ABSENT, NO_NUMBERS, NO_ROWS)
 """Rules without which there is nothing to examine."""
 RANGE = re.compile(r"(\d+)[-/](\d+)")
 
@@ -28,14 +28,21 @@ def columns(subject: Subject) -> Finding:
     failures += [(name, ABSENT, 1, "") for name in absent]
     extra = [n for n in subject.schema if n.startswith(FEATURE) and n not in subject.manifest.columns]
     failures += [(name, "column is not in dataset.json", 1, "") for name in extra]
+    if subject.frame.is_empty():
+        failures.append((EXAMPLES, NO_ROWS, subject.manifest.rows, ""))
     for name in subject.features:
+        if not subject.schema[FEATURE + name].is_numeric():
+            failures.append((FEATURE + name, NO_NUMBERS, len(subject.frame), ""))
+            continue
         frame = pl.DataFrame({FEATURE + name: subject.feature(name)})
         failures += _failures(frame, _feature_schema(subject, name))
     if not failures:
         said = f"{len(subject.schema)} columns of {len(subject.frame):,} rows are as dataset.json says"
         return Finding("pass", said)
     headers = ("column", "rule", "rows", "for example")
-    return Finding("fail", f"{len(failures)} rules are broken", headers, failures[:SHOWN], "make the data set again")
+    said = ", ".join(f"{name}: {rule}" for name, rule, *_ in failures[:3])
+    said = f"{len(failures)} rules are broken: {said}"
+    return Finding("fail", said, headers, failures[:SHOWN], "make the data set again")
 
 
 def _schema(subject: Subject) -> pap.DataFrameSchema:
@@ -76,7 +83,8 @@ def _failures(frame: pl.DataFrame, schema: pap.DataFrameSchema) -> list[tuple[An
         schema.validate(text, lazy=True)
     except pandera.errors.SchemaErrors as errors:
         cases = errors.failure_cases.group_by("column", "check", maintain_order=True)
-        return list(cases.agg(pl.len(), pl.col("failure_case").cast(pl.String).first()).rows())
+        found = cases.agg(pl.len(), pl.col("failure_case").cast(pl.String).first()).rows()
+        return [(row[3], ABSENT, 1, "") if row[1] == "column_in_dataframe" else row for row in found]
     return []
 
 

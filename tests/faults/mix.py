@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import redis
 
+from tests.faults.quorum import GIVEN_UP_S
 from tests.faults.world import World
 
 SESSION_S, TRANSACTION_S = 6.0, 10.0
@@ -80,8 +81,8 @@ def _kill_broker(world: World) -> str:
         world.broker.start()
         world.busy.discard("broker")
 
-    world.later(world.random.uniform(0.0, 2.0), again)
-    return "started again"
+    world.later(GIVEN_UP_S, again)
+    return f"started again after {GIVEN_UP_S:.0f} s"
 
 
 def _pause_broker(seconds: float) -> Callable[[World], str]:

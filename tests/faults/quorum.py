@@ -1,16 +1,20 @@
 """A broker whose controller is another process, as in any real cluster, so that the broker alone can be killed.
 
-A lone Kafka that is both comes back from kill -9 with leaders that are nobody for a moment, while its transaction
-coordinator already ends what was under way: it takes such partitions for deleted and leaves their transactions open.
+Kafka's transaction coordinator takes a partition without a leader for a deleted one, and leaves its transaction open. A
+broker that comes back by its old log ends transactions while its controller, which has just given up the dead one, says
+that nobody leads: so the killed one stays away until it was given up. In a cluster of several, another replica leads.
 """
 
+import time
 from pathlib import Path
 
 from riskstream.deploy.stack.kafka import Broker
 
-# A broker that is paused is not given up: with nobody to take over, its partitions would be without a leader, which
-# the coordinator takes for deleted too. In a cluster of several, another replica leads.
-PATIENCE = {"broker.session.timeout.ms": "18000"}
+# A broker that is paused is not given up.
+SESSION_S = 18.0
+PATIENCE = {"broker.session.timeout.ms": f"{SESSION_S * 1000:.0f}"}
+GIVEN_UP_S = SESSION_S + 1.5
+"""So long after its death the controller has noticed: it looks once a second."""
 
 
 class Controller(Broker):
@@ -37,11 +41,17 @@ class ControlledBroker(Broker):
     def __init__(self, data_dir: Path) -> None:
         super().__init__(data_dir)
         self.controller = Controller(data_dir / "controller", heap_mib=128)
+        self._may_start_at = 0.0
 
     def start(self) -> None:
         if not self.controller.running:
             self.controller.start()
+        time.sleep(max(0.0, self._may_start_at - time.monotonic()))
         super().start()
+
+    def kill(self) -> None:
+        super().kill()
+        self._may_start_at = time.monotonic() + GIVEN_UP_S
 
     def stop(self) -> None:
         super().stop()

@@ -122,25 +122,12 @@ class Stats:
         decoded, scored = outcome.decoded, outcome.scored
         slots = outcome.joined.columns["event_time"][scored.rows] // self._target.slot_ms
         numbers = np.array(outcome.batch.partitions, np.int64)[decoded.rows[scored.rows]]
-        self._note_latest(outcome, numbers)
         keys = (numbers << 40 | slots) * SEGMENTS_MOST
         if self._target.segment:
             events, codes = decoded.events, self._segments
             live = events if len(scored.rows) == len(events) else [events[row] for row in scored.rows.tolist()]
             keys += [codes[value] for value in map(attrgetter(self._target.segment), live)]
         return np.asarray(keys)
-
-    def _note_latest(self, outcome: Outcome, numbers: NDArray[np.int64]) -> None:
-        """A clock that runs ahead must not end windows early: no event is later than its record."""
-        batch, scored = outcome.batch, outcome.scored
-        times = outcome.joined.columns["event_time"][scored.rows]
-        stamps = np.array(batch.records.timestamps, np.int64)[outcome.decoded.rows[scored.rows]]
-        times = np.where(stamps >= 0, np.minimum(times, stamps), times)
-        latest = np.full(max(batch.partitions) + 1, -1, np.int64)
-        np.maximum.at(latest, numbers, times)
-        for number in outcome.offsets:
-            if latest[number] > self._latest.get(number, -1):
-                self._latest[number] = int(latest[number])
 
     def _add(self, outcome: Outcome, keys: NDArray[np.int64], begin: int, end: int) -> None:
         """Count the messages [begin, end) of the batch; in halves, if they are of more slots than fit at once."""
@@ -164,7 +151,23 @@ class Stats:
         events = _events(outcome, slice(first, last))
         self._counting.add(self._counts, np.array([rows[key] for key in listed], np.int64), events)
         self._events += len(listed)
+        self._note_latest(outcome, slice(first, last), keys[first:last] // SEGMENTS_MOST >> 40)
         self._add_refused(outcome, begin, end)
+
+    def _note_latest(self, outcome: Outcome, part: slice, numbers: NDArray[np.int64]) -> None:
+        """Of the events that were counted, not of those that the next record is to hold: they would seem late.
+
+        A clock that runs ahead must not end windows early: no event is later than its record.
+        """
+        batch, rows = outcome.batch, outcome.scored.rows[part]
+        times = outcome.joined.columns["event_time"][rows]
+        stamps = np.array(batch.records.timestamps, np.int64)[outcome.decoded.rows[rows]]
+        times = np.where(stamps >= 0, np.minimum(times, stamps), times)
+        latest = np.full(max(batch.partitions) + 1, -1, np.int64)
+        np.maximum.at(latest, numbers, times)
+        for number in outcome.offsets:
+            if latest[number] > self._latest.get(number, -1):
+                self._latest[number] = int(latest[number])
 
     def _add_refused(self, outcome: Outcome, begin: int, end: int) -> None:
         for index, rejection in outcome.refused.items():

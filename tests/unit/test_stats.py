@@ -52,7 +52,7 @@ def outcome(first: int, after: int, partition: int = 0, **more: Any) -> Any:
             messages=[None] * number,
             partitions=[partition] * number,
             offsets=list(range(first, after)),
-            records=Stub(timestamps=[T0 + MINUTE] * number),
+            records=Stub(timestamps=[more.get("stamp", T0 + MINUTE)] * number),
         ),
         decoded=Stub(rows=good, events=[Stub(channel=more.get("channel", "web")) for _ in good]),
         joined=Stub(columns={"event_time": times}, degraded=np.zeros(len(good), np.uint8)),
@@ -129,6 +129,15 @@ def test_events_of_more_slots_than_fit_are_told_in_several_records(owned: dict[i
     ends = [record.next_offset for record in found]
     assert [record.first_offset for record in found] == [0, *ends[:-1]]
     assert (ends[-1], told(found)) == (300, 300)
+
+
+def test_no_record_says_that_time_has_come_further_than_its_own_events(owned: dict[int, Any]) -> None:
+    """Else the events of the next record would be late, though nothing was late in the log."""
+    tight = Stats(Target("stats", "m@1.0.0", MINUTE, "", record_bytes=20 * LAYOUT.size * 4), LAYOUT, 1.0, Clock())
+    tight.absorb(outcome(0, 300, pace_ms=MINUTE, stamp=T0 + 400 * MINUTE), owned)
+    found = records(tight)
+    assert len(found) > 10
+    assert [record.latest for record in found] == [record.sketches[-1].slot for record in found]
 
 
 def test_values_of_an_open_set_are_bounded(stats: Stats, owned: dict[int, Any]) -> None:

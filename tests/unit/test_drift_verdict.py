@@ -128,6 +128,13 @@ def test_the_hour_of_the_day_is_shown_and_never_judged(warm: State) -> None:
     assert hour.distance.psi > 1
 
 
+@pytest.mark.parametrize(("segment", "causes"), [("partition=3", 1), (WEB, 1), (None, 1), ("channel=pos", 2)])
+def test_a_fault_of_one_channel_may_show_in_one_partition_alone(segment: str | None, causes: int) -> None:
+    lost = Mover(Variable("missing", "flag"), 0, WEB, 1e-9, 0.3, WEB)
+    moved = Mover(Variable("shift", "amount"), 1, "*", 1e-6, 0.1, segment)
+    assert len(group([lost, moved])) == causes
+
+
 def test_nothing_is_said_while_warming_up() -> None:
     rng = np.random.default_rng(8)
     broken = [windows.window(SHAPE.layout, windows.events(rng, COUNT).moving("amount", 3.0), n) for n in range(3)]

@@ -19,7 +19,7 @@ from rich.console import Console
 from riskstream.deploy.demo.__main__ import EXPECTED, WIDTH, forget_settings, local_stack
 from riskstream.deploy.demo.count import SCORED, Content, Place
 from riskstream.deploy.demo.drift_story import WINDOW_MS, Planted, Story, now_or_before, tell
-from riskstream.deploy.demo.model import ready_bundle
+from riskstream.deploy.demo.model import ready_bundle, train
 from riskstream.deploy.demo.outputs import open_outputs
 from riskstream.deploy.demo.report import bar
 from riskstream.deploy.demo.sidecar import Reports, running_sidecar
@@ -84,7 +84,7 @@ class Noticed:
 
 def run(console: Console) -> int:
     """The story from the model to the verdict; the exit code. Whatever it starts is gone when it returns or raises."""
-    bundle = ready_bundle(HOME / "bundles", console)
+    bundle = ready_bundle(HOME / "bundles" / "drift", console, _train)
     with console.status("Writing the story"):
         story = tell(now_or_before(int(time.time() * 1000)))
     with ExitStack() as running:
@@ -97,6 +97,11 @@ def run(console: Console) -> int:
     return code
 
 
+def _train(path: Path) -> None:
+    """The story's customers, who pay as often as in the story: else that is noticed too, and rightly so."""
+    train(path, "--users", "2000", "--events", "192000")
+
+
 def _play(console: Console, servers: tuple[LocalStack, Settings], bundle: Path, story: Story) -> Noticed:
     """The past without the sidecar, then what it sees. Nothing of it holds on to the servers when it is over."""
     stack, settings = servers
@@ -107,6 +112,7 @@ def _play(console: Console, servers: tuple[LocalStack, Settings], bundle: Path, 
             _send(console, "a month of payments fills the histories", story.past, (sender, watch, workers))
         environment = {**stack.environment, "RISKSTREAM_BUNDLE": str(bundle), **COUNTING, **WATCHING}
         with running_sidecar(stack.data_dir, environment) as sidecar, _workers(stack, bundle, COUNTING) as workers:
+            console.print(f"Sidecar {sidecar.page or 'is starting'}")
             _send(console, "weeks that the sidecar sees", story.live, (sender, watch, workers))
             workers.stop()  # they tell what they counted last
             return _follow(console, settings, story, sidecar)

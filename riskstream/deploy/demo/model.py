@@ -17,10 +17,10 @@ DOMAIN = "riskstream.models.payment"
 NAME = "payment-risk-1.0.0"
 
 
-def train(path: Path) -> None:
+def train(path: Path, *more: str) -> None:
     """In a process of its own, which gives its memory back. If another demo was quicker, its bundle is as good."""
     done = subprocess.run(
-        [sys.executable, "-m", "riskstream.models.training", "--out", str(path)],
+        [sys.executable, "-m", "riskstream.models.training", "--out", str(path), *more],
         capture_output=True,
         text=True,
         check=False,

@@ -157,4 +157,9 @@ def may_explain(cause: tuple[str, str | None], mover: Mover) -> bool:
     family, segment = cause
     if mover.family != "shift":
         return cause == (mover.family, mover.segment)
-    return family == "shift" or None in (segment, mover.segment) or segment == mover.segment
+    return family == "shift" or segment == mover.segment or not _exclude_each_other(segment, mover.segment)
+
+
+def _exclude_each_other(one: str | None, other: str | None) -> bool:
+    """Two channels do. What comes from a channel may well show in one partition alone, where its customers are."""
+    return one is not None and other is not None and one.partition("=")[0] == other.partition("=")[0]

@@ -80,6 +80,7 @@ lock: $(READY) ## write the lock files anew after a change of pyproject.toml (a 
 	@$(BIN)/pip install --quiet uv
 	@$(COMPILE) --all-extras -o requirements.lock pyproject.toml
 	@$(COMPILE) -o requirements-worker.lock -c requirements.lock pyproject.toml
+	@$(COMPILE) --extra drift -o requirements-drift.lock -c requirements.lock pyproject.toml
 
 clean: ## stop the stack; delete the environment, all local data and caches
 	@if [ -x $(BIN)/python ]; then $(STACK) down || true; fi

@@ -4,17 +4,20 @@ import json
 import re
 import shutil
 import subprocess
+import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from riskstream.deploy.demo.model import NAME
 from riskstream.schemas.drift import ALERT_KINDS, SEVERITIES
 from riskstream.schemas.score import DECISIONS
 from riskstream.workers.drift.metrics import DriftMetrics
 from riskstream.workers.metrics import PREFIX, Metrics, Row, table
 from riskstream.workers.settings import Settings
+from riskstream.workers.settings_sources import variable
 
 ROOT = Path(__file__).parents[2]
 PROMETHEUS, GRAFANA = ROOT / "deploy" / "prometheus", ROOT / "deploy" / "grafana"
@@ -139,6 +142,26 @@ def test_rules_ask_for_jobs_that_are_scraped() -> None:
     jobs = {job["job_name"] for job in yaml.safe_load((PROMETHEUS / "prometheus.yml").read_text())["scrape_configs"]}
     asked = {job for _, expr in EXPRESSIONS for job in re.findall(r'job="([^"]*)"', expr)}
     assert asked <= jobs
+
+
+def test_compose_runs_workers_and_the_sidecar_by_settings_that_exist() -> None:
+    services = yaml.safe_load((ROOT / "deploy" / "compose.yaml").read_text())["services"]
+    ours = {name: service for name, service in services.items() if str(service["image"]).startswith("riskstream")}
+    commands = [" ".join(service.get("command", ["worker"])) for service in ours.values()]
+    assert sorted(commands) == ["drift", "topics create", "worker", "worker"]
+    named = {name for service in ours.values() for name in service["environment"]}
+    assert named <= {variable(name) for name in Settings.model_fields}
+    model = re.escape(str(Path("../.riskstream/bundles") / NAME))
+    assert all(re.search(model, str(service["volumes"])) for name, service in ours.items() if name != "topics")
+
+
+@pytest.mark.parametrize(("process", "extras"), [("worker", []), ("drift", ["drift"])])
+def test_the_image_of_each_process_has_its_packages(process: str, extras: list[str]) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = [*project["dependencies"], *(row for extra in extras for row in project["optional-dependencies"][extra])]
+    locked = re.findall(r"^([\w.-]+)==", (ROOT / f"requirements-{process}.lock").read_text(), re.MULTILINE)
+    assert {re.split(r"[\[>=<]", row)[0] for row in wanted} <= set(locked)
+    assert f"PROCESS={process}" in (ROOT / "deploy" / "Dockerfile").read_text()
 
 
 @pytest.mark.skipif(PROMTOOL is None, reason="promtool is not installed; it comes with Prometheus")

@@ -58,6 +58,10 @@ def test_every_record_is_answered_once(demo: subprocess.Popen[str]) -> None:
     assert (lost, doubled) == (0, 0)
     assert sent == scored + dead_letters > 2 * EVENTS
     assert dead_letters == round(EVENTS * 9 / 4 * 0.01)
+    assert re.search(r"^Sidecar (http://127.0.0.1:\d+|is starting)$", output, re.MULTILINE), output
+    in_windows = re.search(r"^events in them +([\d,]+) +([\d,]+) were scored", output, re.MULTILINE)
+    assert in_windows, output
+    assert in_windows[1] == in_windows[2]
 
 
 def test_what_a_dead_worker_leaves_unanswered_is_told(demo: subprocess.Popen[str]) -> None:
@@ -76,7 +80,7 @@ def test_what_a_dead_worker_leaves_unanswered_is_told(demo: subprocess.Popen[str
 def test_ctrl_c_ends_all_that_it_started(demo: subprocess.Popen[str]) -> None:
     wait_for(demo, "Workers")
     started = servers_and_workers(demo)
-    assert len(started) == 4
+    assert len(started) == 5  # Kafka, Redis, two workers, the sidecar
     demo.send_signal(signal.SIGINT)
     assert demo.wait(30) == 130
     deadline = time.monotonic() + 10

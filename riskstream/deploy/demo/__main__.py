@@ -9,7 +9,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from confluent_kafka import KafkaException
 from rich.console import Console
@@ -18,9 +17,10 @@ from riskstream.deploy.demo.count import Content, Place, count
 from riskstream.deploy.demo.model import ready_bundle
 from riskstream.deploy.demo.outputs import Output, open_outputs, read_to_end
 from riskstream.deploy.demo.report import Findings, bar, print_report
+from riskstream.deploy.demo.sidecar import BY_DAY, DAY_MS, LATENESS_MS, Reports, Watched, running_sidecar
 from riskstream.deploy.demo.stream import Phase, Sender, Stalled, Stream, Watch
 from riskstream.deploy.demo.traffic import Traffic, make_traffic
-from riskstream.deploy.demo.workers import WorkerError, Workers
+from riskstream.deploy.demo.workers import Worker, WorkerError, Workers
 from riskstream.deploy.stack import LocalStack, StackError, jars, temporary_stack
 from riskstream.deploy.stack.__main__ import shown
 from riskstream.deploy.stack.local import HOME
@@ -37,6 +37,7 @@ EVENTS = "RISKSTREAM_DEMO_EVENTS"
 DEFAULT_EVENTS = 20_000  # at a steady pace; before them a quarter of that to warm up, after them as many at once
 LEAST_EVENTS = 100
 RATE = 2_000
+SIDECAR_WITHIN_S = 10.0  # after the last answer
 PARTITIONS = 6
 WIDTH = 110  # of what is no terminal
 SLOTS = ["demo-1", "demo-2"]
@@ -52,6 +53,7 @@ class Run:
     outputs: list[Output] = field(default_factory=list)
     phases: list[Phase] = field(default_factory=list)
     memory_mib: float = 0.0
+    watched: Watched | None = None
     problems: list[str] = field(default_factory=list)
 
 
@@ -64,11 +66,15 @@ def run(events: int, console: Console) -> int:
         stack = running.enter_context(local_stack(console))
         settings = load_settings(bootstrap_servers=stack.bootstrap_servers, redis_url=stack.redis_url)
         _prepare(settings, traffic, console)
-        workers = running.enter_context(_workers(stack, bundle, console))
+        environment = {**stack.environment, **BY_DAY, "RISKSTREAM_BUNDLE": str(bundle)}
+        sidecar = running.enter_context(running_sidecar(stack.data_dir, environment))
+        workers = running.enter_context(_workers(stack, environment, console))
+        console.print(f"Sidecar {sidecar.page or 'is starting'}")
         done = Run(traffic)
         _stream(done, settings, workers, console)
-        workers.stop()  # whatever they had under way is now either committed or not
+        workers.stop()  # whatever they had under way is now either committed or not, and told to the sidecar
         done.outputs = read_to_end(stack.bootstrap_servers)
+        _watch(done, settings, sidecar)
         done.problems += workers.problems
         if done.problems:
             console.print(workers.last_words, markup=False, soft_wrap=True)
@@ -95,13 +101,9 @@ def _prepare(settings: Settings, traffic: Traffic, console: Console) -> None:
 
 
 @contextmanager
-def _workers(stack: LocalStack, bundle: Path, console: Console) -> Iterator[Workers]:
-    environment = {
-        **stack.environment,
-        "RISKSTREAM_BUNDLE": str(bundle),
-        "RISKSTREAM_LOG_IS_COMPLETE": "true",  # the topic is new: nobody has a past that it does not hold
-    }
-    with Workers(SLOTS, stack.data_dir, environment) as workers:
+def _workers(stack: LocalStack, environment: dict[str, str], console: Console) -> Iterator[Workers]:
+    complete = {"RISKSTREAM_LOG_IS_COMPLETE": "true"}  # the topic is new: nobody has a past that it does not hold
+    with Workers(SLOTS, stack.data_dir, {**environment, **complete}) as workers:
         with console.status(f"Starting {len(SLOTS)} scoring workers"):
             workers.wait_until_ready(PARTITIONS)
         console.print(f"Workers {' and '.join(SLOTS)}")
@@ -126,13 +128,30 @@ def _stream(done: Run, settings: Settings, workers: Workers, console: Console) -
         done.problems.append(f"{unacknowledged} records were not acknowledged by Kafka")
 
 
+def _watch(done: Run, settings: Settings, sidecar: Worker) -> None:
+    """What the sidecar says of the days that are over. It may be late, but not dead, and not say what is not so."""
+    times = {event.event_id: event.event_time for event in done.traffic.log.events}
+    over = (max(times.values()) - LATENESS_MS) // DAY_MS * DAY_MS
+    with Reports(settings.bootstrap_servers, settings.drift_topic) as topic:
+        reports = topic.up_to(over, SIDECAR_WITHIN_S)
+    until = reports[-1].window_end if reports else 0
+    scored = sum(times.get(output.score.event_id, until) < until for output in done.outputs if output.score)
+    done.watched = Watched(reports, scored)
+    done.problems += done.watched.problems
+    try:
+        sidecar.check()
+    except WorkerError as problem:
+        done.problems.append(str(problem))
+
+
 def conclude(done: Run, console: Console) -> int:
     """Say what was found; the last line is for scripts."""
     verdict = count(done.sent, [output.answer for output in done.outputs])
-    if len(done.phases) == 3:
+    if len(done.phases) == 3 and done.watched:
         scores = [output.score for output in done.outputs if output.score]
         warm_up, steady, at_once = done.phases
-        print_report(console, Findings(done.traffic, verdict, scores, warm_up, steady, at_once, done.memory_mib))
+        phases = warm_up, steady, at_once
+        print_report(console, Findings(done.traffic, verdict, scores, *phases, done.memory_mib, done.watched))
     problems = done.problems + verdict.problems
     for problem in problems:
         console.print(f"problem: {problem}", style="red", markup=False, soft_wrap=True)

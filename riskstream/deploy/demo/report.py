@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import numpy as np
 from rich.console import Console
@@ -13,6 +14,7 @@ from rich.table import Table
 
 from riskstream.deploy.demo.count import SCORED, Verdict
 from riskstream.deploy.demo.outputs import Score
+from riskstream.deploy.demo.sidecar import Watched
 from riskstream.deploy.demo.stream import Phase, Watch
 from riskstream.deploy.demo.traffic import Traffic
 from riskstream.schemas.payment import Payment
@@ -32,6 +34,7 @@ class Findings:
     steady: Phase
     at_once: Phase
     memory_mib: float  # of the largest worker
+    watched: Watched
 
 
 @contextmanager
@@ -53,7 +56,8 @@ def bar(console: Console, records: int) -> Iterator[Callable[[Watch], None]]:
 
 def print_report(console: Console, found: Findings) -> None:
     console.print()
-    for title, rows in {"What came out": _outcome(found), "How quickly": _speed(found)}.items():
+    parts = {"What came out": _outcome(found), "What the sidecar saw": _sidecar(found), "How quickly": _speed(found)}
+    for title, rows in parts.items():
         table = Table("", "", "", title=title, title_justify="left", box=None, show_header=False, pad_edge=False)
         table.columns[1].justify = "right"
         for row in rows:
@@ -80,6 +84,28 @@ def _outcome(found: Findings) -> Iterator[Row]:
         yield decision, f"{honest + fraud:,}", f"{honest:,} honest, {fraud:,} fraudulent"
     degraded = Counter(reason for score in found.scores for reason in score.degraded)
     yield "degraded", f"{sum(bool(score.degraded) for score in found.scores):,}", _listed(degraded)
+
+
+def _sidecar(found: Findings) -> Iterator[Row]:
+    """Its windows against the count, and the last one in figures."""
+    reports, watched = found.watched.reports, found.watched
+    if not reports:
+        yield "windows", "0", "it was late: none was closed when the demo ended"
+        return
+    first, last = reports[0], reports[-1]
+    yield "windows", f"{len(reports)}", f"of a day each, {_day(first.window_start)} to {_day(last.window_start)}"
+    yield "events in them", f"{watched.events:,}", f"{watched.scored:,} were scored in these days"
+    said = last.prediction
+    if said.mean_score is not None and said.reference_mean_score is not None:
+        yield "mean score", f"{said.mean_score:.4f}", f"on the last day; {said.reference_mean_score:.4f} in training"
+    alerts = {alert.id: alert for report in reports for alert in report.alerts}
+    yield "alerts", f"{len(alerts)}", ""
+    for alert in alerts.values():
+        yield "", "", alert.sentence
+
+
+def _day(ms: int) -> str:
+    return datetime.fromtimestamp(ms / 1000, UTC).strftime("%d %b")
 
 
 def _speed(found: Findings) -> Iterator[Row]:

@@ -4,8 +4,9 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, TopicPartition
@@ -15,6 +16,35 @@ from riskstream.deploy.stack.processes import die_with_parent
 from riskstream.schemas.drift import DriftReport, decode_report
 
 MOST = 500  # reports at once
+DAY_MS = 86_400_000
+LATENESS_MS = 7_200_000
+BY_DAY = {
+    "RISKSTREAM_STATS_SEGMENT": "channel",
+    "RISKSTREAM_STATS_SLOT_S": "3600",
+    "RISKSTREAM_DRIFT_WINDOWS": "1d",
+    "RISKSTREAM_DRIFT_LATENESS_S": str(LATENESS_MS // 1000),
+}
+"""For workers and sidecar: in the demo a month of event time runs by in seconds."""
+
+
+@dataclass(frozen=True)
+class Watched:
+    """What the sidecar reported of all traffic, oldest window first, and what was scored in these windows' time."""
+
+    reports: Sequence[DriftReport]
+    scored: int
+
+    @property
+    def events(self) -> int:
+        return sum(report.events for report in self.reports)
+
+    @property
+    def problems(self) -> list[str]:
+        """Windows that do not hold the scored events. Fewer are well if the reports say that so many were not seen."""
+        unseen = sum(report.unseen for report in self.reports)
+        if self.scored - unseen <= self.events <= self.scored:
+            return []
+        return [f"the sidecar's windows hold {self.events} events, and {self.scored} were scored in their time"]
 
 
 @contextmanager
@@ -71,3 +101,11 @@ class Reports:
                 if report.segment is None:
                     found.append(report)
         return found
+
+    def up_to(self, end_ms: int, wait_s: float) -> list[DriftReport]:
+        """Those of all traffic, oldest window first, once they reach this event time; after `wait_s` what there is."""
+        found: dict[int, DriftReport] = {}
+        until = time.monotonic() + wait_s
+        while max(found, default=0) < end_ms and (left := until - time.monotonic()) > 0:
+            found |= {report.window_end: report for report in self.read(min(left, 0.5))}
+        return [report for _, report in sorted(found.items())]

@@ -36,7 +36,7 @@ class Worker:
     def check(self) -> None:
         """Raises WorkerError if it runs no more."""
         if (code := self.process.poll()) is not None:
-            raise WorkerError(f"worker {self.slot} ended with exit code {code}.\n{self.last_words}")
+            raise WorkerError(f"{self.slot} ended with exit code {code}.\n{self.last_words}")
 
     @property
     def last_words(self) -> str:
@@ -46,11 +46,25 @@ class Worker:
     @property
     def partitions(self) -> int:
         """How many it is ready to score; 0 also while it starts."""
-        port = self._health_port()
+        port = self.health_port
         if port is None or _get(port, "/readyz") is None:
             return 0
         found = re.search(r"^riskstream_assigned_partitions (\S+)$", _get(port, "/metrics") or "", re.MULTILINE)
         return int(float(found[1])) if found else 0
+
+    @property
+    def health_port(self) -> int | None:
+        """Its log names the port once it serves."""
+        for line in self.log.read_text(errors="replace").splitlines():
+            if '"health_port"' in line:
+                return int(json.loads(line)["health_port"])
+        return None
+
+    @property
+    def page(self) -> str | None:
+        """Where a browser finds it, once it serves."""
+        port = self.health_port
+        return None if port is None else f"http://127.0.0.1:{port}"
 
     def wait(self) -> None:
         """Until it has ended, as it was told to; by force if it takes too long."""
@@ -59,13 +73,6 @@ class Worker:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
-
-    def _health_port(self) -> int | None:
-        """Its log names the port once it serves."""
-        for line in self.log.read_text(errors="replace").splitlines():
-            if '"health_port"' in line:
-                return int(json.loads(line)["health_port"])
-        return None
 
 
 class Workers:

@@ -114,6 +114,24 @@ def test_text_of_a_report_is_never_markup(browser: webdriver.Chrome, address: st
     assert card.find_elements(By.TAG_NAME, "b") == []
 
 
+def test_what_is_missing_beyond_the_reference_stands_out(browser: webdriver.Chrome, address: str) -> None:
+    open_page(browser, address, DESK)
+    shade = (
+        "return getComputedStyle(document.querySelector(`#missing tr:first-child td[data-index='${arguments[0]}']`))"
+    )
+    before, after = (
+        int(browser.execute_script(f"{shade}.getPropertyValue('--more')", window))
+        for window in (BROKEN_FROM - 1, BROKEN_FROM)
+    )
+    assert (before, after > 50) == (0, True)
+
+
+def test_without_a_pointer_the_legend_tells_of_the_chosen_window(browser: webdriver.Chrome, address: str) -> None:
+    open_page(browser, address, PHONE)
+    chosen = f"{report(BROKEN_FROM + 9).events:,}"
+    assert chosen in browser.find_element(By.CSS_SELECTOR, "#charts .u-legend").text
+
+
 def test_a_window_that_is_tapped_is_looked_into(browser: webdriver.Chrome, address: str) -> None:
     open_page(browser, address, DESK)
     latest = browser.find_element(By.ID, "window-name").text

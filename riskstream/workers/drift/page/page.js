@@ -6,7 +6,8 @@ const byId = (id) => document.getElementById(id);
 const state = { overview: null, key: null, follow: true, all: false, plots: [], refreshed: 0 };
 
 const number = (x, digits = 3) => x === null || x === undefined ? "–"
-  : Number.isInteger(x) ? x.toLocaleString() : Math.abs(x) >= 1e5 || Math.abs(x) < 1e-3 && x !== 0 ? x.toExponential(1) : String(Number(x.toPrecision(digits)));
+  : Number.isInteger(x) ? x.toLocaleString("en") : Math.abs(x) >= 1e9 || Math.abs(x) < 1e-3 && x !== 0 ? x.toExponential(1)
+    : Number(x.toPrecision(digits)).toLocaleString("en", { maximumSignificantDigits: digits });
 const percent = (x) => x === null || x === undefined ? "–" : `${Number((100 * x).toPrecision(3))} %`;
 const clock = (ms) => new Date(ms).toISOString().slice(5, 16).replace("T", " ");
 const axisLabel = (seconds) => seconds % 86_400 ? clock(seconds * 1000).slice(6) : clock(seconds * 1000).slice(0, 5);
@@ -71,9 +72,12 @@ function choose(index) {
   show();
 }
 
+// A sentence names fields between backticks.
+const sentence = (text) => text.split("`").map((part, k) => k % 2 ? element("code", {}, part) : part);
+
 function showAlerts(alerts) {
   const cards = alerts.map((alert) => element("div", { class: `card alert ${alert.severity} ${alert.ended_at ? "ended" : ""}` },
-    element("p", {}, alert.sentence),
+    element("p", {}, ...sentence(alert.sentence)),
     element("p", { class: "meta" }, `${alert.severity} · ${alert.kind} · since ${clock(alert.since)} UTC`
       + (alert.ended_at ? ` · ended ${clock(alert.ended_at)} UTC` : "")
       + (alert.features.length > 1 ? ` · with it: ${alert.features.slice(1, 6).join(", ")}` : ""))));
@@ -117,10 +121,18 @@ function plot(card, format, at, series, chosen) {
         u.ctx.save(); u.ctx.strokeStyle = ink; u.ctx.setLineDash([4, 3]); u.ctx.beginPath();
         u.ctx.moveTo(x, u.bbox.top); u.ctx.lineTo(x, u.bbox.top + u.bbox.height); u.ctx.stroke(); u.ctx.restore();
       }],
+      // Where nothing is pointed at, and on a phone nothing ever is, the legend tells of the chosen window.
+      setLegend: [(u) => u.legend.idx === null && chosen >= 0 && u.setLegend({ idx: chosen }, false)],
       ready: [(u) => u.over.addEventListener("click", () => u.cursor.idx !== null && choose(u.cursor.idx))],
     },
   };
   return new uPlot(options, [at, ...series.map(([, , values]) => values)], card);
+}
+
+// Grey is what training saw, red what is missing beyond that.
+function shade(share, reference) {
+  const more = Math.max(share - reference, 0);
+  return `--usual:${Math.round(45 * Math.sqrt(share - more))};--more:${Math.round(Math.min(100, 160 * more ** 0.75))}`;
 }
 
 function showMissing(overview) {
@@ -133,14 +145,19 @@ function showMissing(overview) {
     ...feature.shares.map((share, index) => {
       const window = overview.windows[index];
       return element("td", {
-        style: `--share:${Math.round(100 * Math.sqrt(share))}`, "data-index": index, class: window.key === state.key ? "chosen" : "",
+        style: shade(share, feature.reference_missing), "data-index": index, class: window.key === state.key ? "chosen" : "",
         title: `${feature.name}, to ${clock(window.end)} UTC: ${percent(share)} missing (reference ${percent(feature.reference_missing)})`,
       });
-    }))));
+    }))), times(overview.windows));
   const nothing = element("p", {}, "Nothing is missing.");
   const scrolled = byId("missing").scrollLeft || 1e6;
   byId("missing").replaceChildren(moved.length ? table : nothing);
   byId("missing").scrollLeft = scrolled;
+}
+
+function times(windows) {
+  const ends = [windows[0], windows.at(-1)].map((window) => element("span", {}, clock(window.end)));
+  return element("tr", { class: "times" }, element("th"), element("td", { colspan: windows.length }, element("div", {}, ...ends)));
 }
 
 function showReport(report) {
@@ -156,7 +173,7 @@ function showReport(report) {
   ];
   byId("tiles").replaceChildren(...tiles.map(([name, value, more]) =>
     element("div", { class: "card tile" }, element("span", {}, name), element("b", {}, value), element("span", {}, more ?? ""))));
-  byId("score").replaceChildren(card("score", said.verdict, bins(said.bins, true), {
+  byId("score").replaceChildren(card("score", said.verdict, said.bins, {
     psi: number(said.distance.psi), ks: number(said.distance.ks), js: number(said.distance.js), p: number(said.p_value) }));
   showFeatures(report.features);
 }
@@ -165,7 +182,7 @@ function showFeatures(features) {
   const rank = { drifted: 0, suspect: 1 };
   const order = [...features].sort((a, b) => (rank[a.verdict] ?? 2) - (rank[b.verdict] ?? 2) || (b.distance.psi ?? 0) - (a.distance.psi ?? 0));
   const shown = state.all ? order : order.slice(0, FEW_FEATURES);
-  byId("features").replaceChildren(...shown.map((feature) => card(feature.name, feature.verdict, bins(feature.bins, false), {
+  byId("features").replaceChildren(...shown.map((feature) => card(feature.name, feature.verdict, feature.bins, {
     missing: percent(feature.missing), "was": percent(feature.reference_missing),
     mean: number(feature.distance.mean), "was ": number(feature.distance.reference_mean),
     psi: number(feature.distance.psi, 2), p: number(feature.p_value, 2) })));
@@ -173,18 +190,20 @@ function showFeatures(features) {
   byId("more").textContent = `show all ${order.length}`;
 }
 
-function card(name, verdict, picture, facts) {
+function card(name, verdict, drawn, facts) {
+  const [low, high] = [drawn.edges[0], drawn.edges.at(-1)].map((edge) => number(edge));
   return element("div", { class: "card feature", "data-feature": name },
-    element("span", { class: `badge ${verdict}` }, verdict.replace("_", " ")), element("h3", {}, name), picture,
+    element("span", { class: `badge ${verdict}` }, verdict.replace("_", " ")), element("h3", {}, name), bins(drawn),
+    element("div", { class: "ends" }, element("span", {}, `< ${low}`), element("span", {}, `≥ ${high}`)),
     element("dl", {}, ...Object.entries(facts).flatMap(([key, value]) => [element("dt", {}, key.trim()), element("dd", {}, value)])));
 }
 
-function bins({ edges, reference, seen }, tall) {
+function bins({ edges, reference, seen }) {
   const count = reference.length, top = Math.max(...reference, ...seen, 1e-9), width = 100 / count;
   // Square roots, so that rare bins are seen beside a frequent one.
   const height = (share) => 100 * Math.sqrt(share / top);
   const bar = (kind, share, left) => element("rect", { class: kind, x: left, width: width * 0.42, y: 100 - height(share), height: height(share) });
-  const svg = element("svg", { class: `bins ${tall ? "tall" : ""}`, viewBox: "0 0 100 100", preserveAspectRatio: "none", role: "img" });
+  const svg = element("svg", { class: "bins", viewBox: "0 0 100 100", preserveAspectRatio: "none", role: "img" });
   reference.forEach((share, k) => {
     const from = k ? number(edges[k - 1]) : "below", to = k < edges.length ? number(edges[k]) : "above";
     const hint = element("title", {}, `${from} to ${to}: ${percent(seen[k])}, reference ${percent(share)}`);

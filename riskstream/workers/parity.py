@@ -69,7 +69,9 @@ def check_parity(path: Path, domain: Domain, scores: "Scored", console: Console)
         found = compare(
             domain, facts, read_snapshots(path, domain), scores, lambda count: progress.advance(measuring, count)
         )
-    console.print(parity_table(found))
+    console.print(f"{found.agree:,} of {found.scores:,} scores were made of the vectors that the log gives")
+    if found.causes:
+        console.print(parity_table(found))
     said = f"scores={found.scores} agree={found.agree} differ={found.differ} degraded={found.degraded}"
     console.print(f"parity: {said} unknown={found.unknown} unscored={found.unscored}")
     return OK if found.holds else CHECK_FAILED
@@ -77,8 +79,7 @@ def check_parity(path: Path, domain: Domain, scores: "Scored", console: Console)
 
 def parity_table(found: "Parity") -> Table:
     """What is wrong with the events that were examined, and in which features."""
-    table = Table("what explains it", "events", "features that it changed", title_justify="left")
-    table.title = f"{found.agree:,} of {found.scores:,} scores were made of the vectors that the log gives"
+    table = Table("what explains the others", "events", "features that it changed")
     for cause in found.causes:
         shown = [f"{name} ({count:,})" for name, count in cause.features[:SHOWN]]
         more = len(cause.features) - len(shown)

@@ -18,11 +18,11 @@ PROTOCOL ?= classic
 SHOW_FETCHES = awk -v all="$$(grep -c '==' requirements.lock)" \
 	'/^Collecting/ { printf "\r  package %d of %d", ++n, all; fflush() } /^Installing/ { print ", unpacking"; fflush() }'
 
-.PHONY: help env demo demo-drift train test test-unit faults faults-all mutants bench bench-drift check format up down lock clean
+.PHONY: help env demo demo-drift train test test-unit faults faults-all mutants bench bench-drift bench-offline check format up down lock clean
 
 help: ## this list
 	@echo "Riskstream: payments in, risk scores out, exactly once."; echo
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 env: $(READY) ## make the environment in .venv (the others do this by themselves)
 
@@ -54,6 +54,9 @@ bench: $(READY) ## what a worker costs and how long it takes; make bench QUICK=1
 
 bench-drift: $(READY) ## how often drift alerts are wrong, and how small a change they see: some minutes
 	@$(BIN)/python -m tests.bench.drift $(BENCH)
+
+bench-offline: $(READY) ## how many rows a second the features of a log take on one core: half a minute
+	@$(BIN)/python -m tests.bench.offline $(BENCH)
 
 faults-all: $(READY) ## every named fault, judged: about half an hour
 	@$(BIN)/python -m pytest -m faults tests/faults

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.bench import offline
 from tests.bench.__main__ import main, publish
 from tests.bench.aims import LARGEST, aims, headline
 from tests.bench.pictures import draw
@@ -101,3 +102,9 @@ def test_pictures_are_drawn_of_what_was_measured(tmp_path: Path) -> None:
     assert (picture.name, "tutorial" in picture.read_text()) == ("cost.svg", True)
     again = draw([*rows(20.0), alone], tmp_path / "again")
     assert [path.read_bytes() for path in again] == [picture.read_bytes()]
+
+
+def test_the_features_of_a_log_are_counted_in_rows_a_second(capsys: pytest.CaptureFixture[str]) -> None:
+    assert offline.main(["--events", "500"]) == 0
+    told = dict(part.split("=") for part in capsys.readouterr().out.split()[1:])
+    assert float(told["history_rows_per_s"]) > float(told["all_rows_per_s"]) > 0

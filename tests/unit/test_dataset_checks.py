@@ -95,6 +95,7 @@ def test_a_window_that_includes_the_future_is_seen(copy: Path) -> None:
     found = examined(edit(copy, centred))
     assert found["features made again"].verdict == "fail"
     assert [row[0] for row in found["features made again"].rows] == ["count_24h"]
+    assert found["features made again"].said == "count_24h is not what the facts before the event say"
 
 
 def leaky(compute: Callable[[Inputs], np.ndarray]) -> Domain:
@@ -118,6 +119,7 @@ def test_a_feature_function_that_sees_the_future_is_seen(
     found = examined(tmp_path / "d", domain)["another future"]
     assert found.verdict == "fail"
     assert [row[0] for row in found.rows] == ["leak"]
+    assert found.said == "leak is not the same with another future"
 
 
 def test_a_column_derived_from_the_label_is_seen(copy: Path) -> None:

@@ -28,7 +28,7 @@ def made_again(subject: Subject) -> Finding:
     found = _differences(subject, written, again[rows])
     if found:
         advice = "the column does not come from the feature table, or its window reaches into the future"
-        said = f"{len(found)} features are not what the facts before the event say"
+        said = f"{_named(found)} not what the facts before the event say"
         return Finding("fail", said, ("feature", "rows that differ", "of"), found[:SHOWN], advice)
     return Finding("pass", f"{len(rows):,} rows of {len(np.unique(facts.user))} users come out bit for bit the same")
 
@@ -54,9 +54,14 @@ def without_the_future(subject: Subject) -> Finding:
     if found:
         rows_shown = sorted(((name, count, len(chosen)) for name, count in found.items()), key=lambda row: -row[1])
         advice = "its function looks at other rows than the event's own: a feature may only use its Inputs row by row"
-        said = f"{len(found)} features change with what comes after the event"
+        said = f"{_named(rows_shown)} not the same with another future"
         return Finding("fail", said, ("feature", "rows that change", "of"), rows_shown[:SHOWN], advice)
     return Finding("pass", f"{len(chosen)} events, later facts dropped and shuffled: not a bit changes")
+
+
+def _named(found: list[tuple[str, int, int]]) -> str:
+    names, more = ", ".join(name for name, *_ in found[:3]), len(found) - 3
+    return f"{names}{f' and {more} more' if more > 0 else ''} {'is' if len(found) == 1 else 'are'}"
 
 
 def _some_users(subject: Subject) -> tuple[Facts, Snapshots]:

@@ -4,12 +4,11 @@ import argparse
 import os
 import sys
 import time
-from pathlib import Path
 
-from riskstream.deploy.stack.local import HOME, LocalStack, temporary_folder
+from riskstream.deploy.stack.local import HOME, temporary_folder
 from riskstream.models.domain import load_domain
 from tests.faults.mix import FAULTS
-from tests.faults.quorum import ControlledBroker
+from tests.faults.quorum import ControlledStack
 from tests.faults.run import Plan, Result, Run
 from tests.support.bundle import write_random_bundle
 
@@ -18,7 +17,7 @@ def main(arguments: list[str]) -> int:
     plan, keep = _plan(arguments)
     os.environ["PYTHONFAULTHANDLER"] = "1"  # a worker that hangs is asked where
     print(f"faults: {plan.duration_s:.0f} s, seed {plan.seed}, group protocol {plan.protocol}", flush=True)  # noqa: T201
-    with temporary_folder() as folder, _stack(folder) as stack:
+    with temporary_folder() as folder, ControlledStack(folder / "stack") as stack:
         bundle = write_random_bundle(folder / "bundle", load_domain("riskstream.models.payment"))
         logs = HOME / "faults" / f"seed-{plan.seed}-{plan.protocol}-{time.strftime('%H%M%S')}" if keep else folder
         logs.mkdir(parents=True, exist_ok=True)
@@ -39,12 +38,6 @@ def _plan(arguments: list[str]) -> tuple[Plan, bool]:
     given = parser.parse_args(arguments)
     plan = Plan(given.seed, given.duration, given.protocol, given.rate, given.users, frozenset(given.without))
     return plan, given.keep_logs
-
-
-def _stack(folder: Path) -> LocalStack:
-    stack = LocalStack(folder / "stack")
-    stack.broker = ControlledBroker(folder / "stack" / "kafka")
-    return stack
 
 
 def _report(plan: Plan, result: Result) -> int:

@@ -69,12 +69,18 @@ def _scale(world: World) -> str:
 
 
 def _restart_broker(world: World) -> str:
-    world.broker.restart()
-    return "in order"
+    world.broker.leave()
+    _come_back(world)
+    return f"back after {GIVEN_UP_S:.0f} s"
 
 
 def _kill_broker(world: World) -> str:
     world.broker.kill()
+    _come_back(world)
+    return f"back after {GIVEN_UP_S:.0f} s"
+
+
+def _come_back(world: World) -> None:
     world.busy.add("broker")
 
     def again() -> None:
@@ -82,7 +88,6 @@ def _kill_broker(world: World) -> str:
         world.busy.discard("broker")
 
     world.later(GIVEN_UP_S, again)
-    return f"started again after {GIVEN_UP_S:.0f} s"
 
 
 def _pause_broker(seconds: float) -> Callable[[World], str]:

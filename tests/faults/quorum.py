@@ -1,13 +1,15 @@
 """A broker whose controller is another process, as in any real cluster, so that the broker alone can be killed.
 
-Kafka's transaction coordinator takes a partition without a leader for a deleted one, and leaves its transaction open. A
-broker that comes back by its old log ends transactions while its controller, which has just given up the dead one, says
-that nobody leads: so the killed one stays away until it was given up. In a cluster of several, another replica leads.
+Kafka's transaction coordinator takes a partition without a leader for a deleted one, and leaves its transaction open.
+In a cluster of several another replica leads at once. A lone broker must see to it that nobody leads only while it is
+away: it does not hand its partitions over to nobody before it stops, and it stays away until its controller has given
+it up, or it would go on by its old log, and end transactions while the controller says that nobody leads.
 """
 
 import time
 from pathlib import Path
 
+from riskstream.deploy.stack import LocalStack
 from riskstream.deploy.stack.kafka import Broker
 
 # A broker that is paused is not given up.
@@ -54,12 +56,17 @@ class ControlledBroker(Broker):
         self._may_start_at = time.monotonic() + GIVEN_UP_S
 
     def stop(self) -> None:
-        super().stop()
+        self.leave()
         self.controller.stop()
 
-    def restart(self) -> None:
+    def leave(self) -> None:
+        """SIGTERM, and wait. `start` makes it come back."""
         super().stop()
-        super().start()
+        self._may_start_at = time.monotonic() + GIVEN_UP_S
+
+    def restart(self) -> None:
+        self.leave()
+        self.start()
 
     def _properties(self) -> dict[str, str]:
         port = self.controller.quorum_port
@@ -69,5 +76,16 @@ class ControlledBroker(Broker):
             for key in ("listeners", "advertised.listeners")
         }
         bootstrap = {"controller.quorum.bootstrap.servers": f"127.0.0.1:{port}"}
+        alone = {"process.roles": "broker", "controlled.shutdown.enable": "false"}
         # The judge reads every offset that was ever committed: nothing is compacted.
-        return {**whole, **doors, **bootstrap, **PATIENCE, "process.roles": "broker", "log.cleaner.enable": "false"}
+        return {**whole, **doors, **bootstrap, **PATIENCE, **alone, "log.cleaner.enable": "false"}
+
+
+class ControlledStack(LocalStack):
+    """The local stack with such a broker."""
+
+    broker: ControlledBroker
+
+    def __init__(self, data_dir: Path) -> None:
+        super().__init__(data_dir)
+        self.broker = ControlledBroker(data_dir / "kafka")

@@ -12,12 +12,12 @@ from pathlib import Path
 import redis
 from confluent_kafka import Consumer, TopicPartition
 
-from riskstream.deploy.stack import LocalStack
 from riskstream.deploy.stack.processes import die_with_parent
 from tests.faults import judge, state
 from tests.faults.judge import Ends, Verdict
 from tests.faults.mix import SESSION_S, TRANSACTION_S, Mix
 from tests.faults.progress import Progress, Standstill
+from tests.faults.quorum import ControlledStack
 from tests.faults.reading import Follower, Seen, read, running, seen
 from tests.faults.scene import written
 from tests.faults.segments import commits, open_transactions
@@ -67,7 +67,7 @@ class Run:
     """A run on a stack of its own."""
 
     plan: Plan
-    stack: LocalStack
+    stack: ControlledStack
     bundle: Path
     folder: Path
     say: Say

@@ -9,12 +9,11 @@ from pathlib import Path
 import redis
 from confluent_kafka import Consumer, TopicPartition
 
-from riskstream.deploy.stack import LocalStack
 from riskstream.deploy.stack.processes import free_port
 from tests.faults import judge, state
 from tests.faults.judge import Ends, Verdict
 from tests.faults.proxy import KafkaProxy, RedisProxy
-from tests.faults.quorum import ControlledBroker
+from tests.faults.quorum import ControlledStack
 from tests.faults.reading import Place, Seen, read, seen
 from tests.faults.segments import Transaction, commits, open_transactions, transactions
 from tests.support.payments import log_of, records_of
@@ -35,7 +34,7 @@ SETTINGS = {
 class Rig:
     """A stack whose workers come in by proxies."""
 
-    stack: LocalStack
+    stack: ControlledStack
     kafka: KafkaProxy
     redis: RedisProxy
 
@@ -53,8 +52,7 @@ class Rig:
 
 @contextmanager
 def rig(folder: Path) -> Iterator[Rig]:
-    stack = LocalStack(folder)
-    stack.broker = ControlledBroker(folder / "kafka")
+    stack = ControlledStack(folder)
     listening, told = free_port(), free_port()
     stack.broker.via = listening, told
     with stack, KafkaProxy(listening, told) as kafka, RedisProxy(stack.redis.port) as proxy:

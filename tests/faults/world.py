@@ -10,7 +10,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from riskstream.deploy.stack import Broker, RedisServer
+from riskstream.deploy.stack import RedisServer
+from tests.faults.quorum import ControlledBroker
 from tests.support.pipeline import Pipeline
 
 SLOTS = ("a", "b", "c")
@@ -81,7 +82,7 @@ class World:
 
     `later` puts the second half of a fault on the list; `tick` does what is due."""
 
-    broker: Broker
+    broker: ControlledBroker
     redis: RedisServer
     fleet: Fleet
     random: random.Random

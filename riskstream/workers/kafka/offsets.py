@@ -9,6 +9,7 @@ from riskstream.schemas.gaps import Gap, decode_gaps
 from riskstream.workers.errors import Unavailable
 
 REQUEST_TIMEOUT_S = 10.0
+UNSETTLED = "If it is well otherwise, a transaction may hang: kafka-transactions.sh find-hanging"
 NO_OFFSET = -1001
 
 
@@ -40,7 +41,7 @@ def read_spans(consumer: Consumer, topic: str, partitions: Iterable[int]) -> dic
             for part in consumer.committed(wanted, timeout=REQUEST_TIMEOUT_S)
         }
     except KafkaException as error:
-        raise Unavailable(f"the broker does not say how far the group has come: {error}") from error
+        raise Unavailable(f"the broker does not say how far the group has come: {error}. {UNSETTLED}") from error
 
 
 def positions(topic: str, offsets: Mapping[int, int], notes: Mapping[int, str]) -> list[TopicPartition]:

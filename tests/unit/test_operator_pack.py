@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 import yaml
 
 from riskstream.deploy.demo.model import NAME
 from riskstream.schemas.drift import ALERT_KINDS, SEVERITIES
 from riskstream.schemas.score import DECISIONS
+from riskstream.workers.cli import app
 from riskstream.workers.drift.metrics import DriftMetrics
 from riskstream.workers.metrics import PREFIX, Metrics, Row, table
 from riskstream.workers.settings import Settings
@@ -114,6 +116,18 @@ def test_every_alert_says_how_urgent_it_is_and_what_to_do(name: str) -> None:
 
 def test_every_runbook_entry_has_its_alert() -> None:
     assert set(re.findall(r"^### (\w+)$", RUNBOOKS, re.MULTILINE)) == ALERTS.keys()
+
+
+@pytest.mark.parametrize("line", sorted(set(re.findall(r"`riskstream ([a-z][^`]*)`", RUNBOOKS))))
+def test_every_command_that_a_runbook_names_exists_with_its_options(line: str) -> None:
+    command, (name, *rest) = typer.main.get_command(app), line.split()
+    command = command.commands[name]  # type: ignore[attr-defined]
+    if subcommands := getattr(command, "commands", {}):
+        command = subcommands[rest[0]]
+    options = {name for parameter in command.params for name in parameter.opts}
+    assert {word for word in rest if word.startswith("--")} <= options
+    needed = {name for parameter in command.params if parameter.required for name in parameter.opts if name[0] == "-"}
+    assert needed <= set(rest)
 
 
 @pytest.mark.parametrize("path", DASHBOARDS, ids=lambda path: str(path.stem))

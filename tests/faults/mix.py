@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 import redis
 
-from tests.faults.quorum import GIVEN_UP_S
 from tests.faults.world import World
 
 SESSION_S, TRANSACTION_S = 6.0, 10.0
@@ -70,24 +69,23 @@ def _scale(world: World) -> str:
 
 def _restart_broker(world: World) -> str:
     world.broker.leave()
-    _come_back(world)
-    return f"back after {GIVEN_UP_S:.0f} s"
+    return _come_back(world)
 
 
 def _kill_broker(world: World) -> str:
     world.broker.kill()
-    _come_back(world)
-    return f"back after {GIVEN_UP_S:.0f} s"
+    return _come_back(world)
 
 
-def _come_back(world: World) -> None:
+def _come_back(world: World) -> str:
     world.busy.add("broker")
 
     def again() -> None:
         world.broker.start()
         world.busy.discard("broker")
 
-    world.later(GIVEN_UP_S, again)
+    world.later(world.broker.given_up_s, again)
+    return f"back after {world.broker.given_up_s:.0f} s"
 
 
 def _pause_broker(seconds: float) -> Callable[[World], str]:

@@ -12,11 +12,10 @@ from pathlib import Path
 from riskstream.deploy.stack import LocalStack
 from riskstream.deploy.stack.kafka import Broker
 
-# A broker that is paused is not given up.
 SESSION_S = 18.0
-PATIENCE = {"broker.session.timeout.ms": f"{SESSION_S * 1000:.0f}"}
-GIVEN_UP_S = SESSION_S + 1.5
-"""So long after its death the controller has noticed: it looks once a second."""
+"""A broker that is paused for less is not given up."""
+NOTICED_S = 1.5
+"""The controller looks once a second whose session is over."""
 
 
 class Controller(Broker):
@@ -24,11 +23,15 @@ class Controller(Broker):
 
     name = "controller"
 
+    def __init__(self, data_dir: Path, session_s: float) -> None:
+        super().__init__(data_dir, heap_mib=128)
+        self.session = {"broker.session.timeout.ms": f"{session_s * 1000:.0f}"}
+
     def _properties(self) -> dict[str, str]:
         _, port = self._ports()
         here = f"CONTROLLER://127.0.0.1:{port}"
         roles = {"process.roles": "controller", "node.id": "100", "listeners": here, "advertised.listeners": here}
-        return {**super()._properties(), **PATIENCE, **roles}
+        return {**super()._properties(), **self.session, **roles}
 
     @property
     def quorum_port(self) -> int:
@@ -40,9 +43,10 @@ class ControlledBroker(Broker):
 
     quorum = "--no-initial-controllers"
 
-    def __init__(self, data_dir: Path) -> None:
+    def __init__(self, data_dir: Path, session_s: float = SESSION_S) -> None:
         super().__init__(data_dir)
-        self.controller = Controller(data_dir / "controller", heap_mib=128)
+        self.controller = Controller(data_dir / "controller", session_s)
+        self.given_up_s = session_s + NOTICED_S
         self._may_start_at = 0.0
 
     def start(self) -> None:
@@ -53,7 +57,7 @@ class ControlledBroker(Broker):
 
     def kill(self) -> None:
         super().kill()
-        self._may_start_at = time.monotonic() + GIVEN_UP_S
+        self._may_start_at = time.monotonic() + self.given_up_s
 
     def stop(self) -> None:
         self.leave()
@@ -62,7 +66,7 @@ class ControlledBroker(Broker):
     def leave(self) -> None:
         """SIGTERM, and wait. `start` makes it come back."""
         super().stop()
-        self._may_start_at = time.monotonic() + GIVEN_UP_S
+        self._may_start_at = time.monotonic() + self.given_up_s
 
     def restart(self) -> None:
         self.leave()
@@ -78,7 +82,7 @@ class ControlledBroker(Broker):
         bootstrap = {"controller.quorum.bootstrap.servers": f"127.0.0.1:{port}"}
         alone = {"process.roles": "broker", "controlled.shutdown.enable": "false"}
         # The judge reads every offset that was ever committed: nothing is compacted.
-        return {**whole, **doors, **bootstrap, **PATIENCE, **alone, "log.cleaner.enable": "false"}
+        return {**whole, **doors, **bootstrap, **self.controller.session, **alone, "log.cleaner.enable": "false"}
 
 
 class ControlledStack(LocalStack):
@@ -86,6 +90,6 @@ class ControlledStack(LocalStack):
 
     broker: ControlledBroker
 
-    def __init__(self, data_dir: Path) -> None:
+    def __init__(self, data_dir: Path, session_s: float = SESSION_S) -> None:
         super().__init__(data_dir)
-        self.broker = ControlledBroker(data_dir / "kafka")
+        self.broker = ControlledBroker(data_dir / "kafka", session_s)

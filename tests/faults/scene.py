@@ -52,7 +52,7 @@ class Rig:
 
 @contextmanager
 def rig(folder: Path) -> Iterator[Rig]:
-    stack = ControlledStack(folder)
+    stack = ControlledStack(folder, session_s=40.0)  # one test pauses the broker for 30 s
     listening, told = free_port(), free_port()
     stack.broker.via = listening, told
     with stack, KafkaProxy(listening, told) as kafka, RedisProxy(stack.redis.port) as proxy:

@@ -11,6 +11,8 @@ from tests.faults.world import World
 
 SESSION_S, TRANSACTION_S = 6.0, 10.0
 """The group's session timeout and the transaction timeout of the workers under test."""
+REST_S = 30.0
+"""The broker is let alone for so long after it came back: whether the group comes back is what is to be seen."""
 
 
 class Fault(NamedTuple):
@@ -82,7 +84,7 @@ def _come_back(world: World) -> str:
 
     def again() -> None:
         world.broker.start()
-        world.busy.discard("broker")
+        world.later(REST_S, lambda: world.busy.discard("broker"))
 
     world.later(world.broker.given_up_s, again)
     return f"back after {world.broker.given_up_s:.0f} s"
@@ -95,7 +97,7 @@ def _pause_broker(seconds: float) -> Callable[[World], str]:
 
         def again() -> None:
             world.broker.resume()
-            world.busy.discard("broker")
+            world.later(REST_S, lambda: world.busy.discard("broker"))
 
         world.later(seconds, again)
         return f"{seconds:.0f} s"

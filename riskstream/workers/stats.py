@@ -133,8 +133,8 @@ class Stats:
         """Count the messages [begin, end) of the batch; in halves, if they are of more slots than fit at once."""
         indexes = outcome.decoded.rows[outcome.scored.rows]
         first, last = np.searchsorted(indexes, (begin, end)).tolist()
-        listed = keys[first:last].tolist()
-        wanted = set(listed)
+        distinct, which = np.unique(keys[first:last], return_inverse=True)
+        wanted = set(distinct.tolist())
         if self._rows and len(self._rows.keys() | wanted) > len(self._counts):
             self._seal()
         if len(wanted) > len(self._counts):
@@ -149,8 +149,8 @@ class Stats:
         for key in wanted - rows.keys():
             rows[key] = len(rows)
         events = _events(outcome, slice(first, last))
-        self._counting.add(self._counts, np.array([rows[key] for key in listed], np.int64), events)
-        self._events += len(listed)
+        self._counting.add(self._counts, np.array([rows[key] for key in distinct.tolist()], np.int64)[which], events)
+        self._events += len(which)
         self._note_latest(outcome, slice(first, last), keys[first:last] // SEGMENTS_MOST >> 40)
         self._add_refused(outcome, begin, end)
 

@@ -12,9 +12,9 @@ from riskstream.models.simulation import SimulatedLog, SimulationConfig, simulat
 from riskstream.models.simulation.config import DAY_MS
 from riskstream.models.simulation.malformed import malformed_records
 
-SEED = 2026
-USERS = 1_000
-DAYS = 30
+SEED, USERS = 7, 2_000
+"""The shops and customers of the training, in other weeks: strangers are drift, and the sidecar says so."""
+DAYS = 45  # so that they pay as often
 MALFORMED_SHARE = 0.01
 REPEAT_SHARE = 0.003
 DISORDER_SHARE = 0.01

@@ -20,7 +20,8 @@ from tests.bench.rig import BenchError, Rig
 from tests.bench.workload import Record, Workload
 from tests.bench.world import World, topics_of
 
-WARM_EVENTS, WARM_RATE = 1_500, 1_000
+WARM_EVENTS, WARM_RATE = 3_000, 1_000
+"""Of each process before the first turn: a broker that has just started now and then stands still for 100 ms."""
 SETTLE_S = 0.5
 """At the beginning of a turn: the sender has just connected."""
 LOST_AFTER_S = 60.0

@@ -73,7 +73,7 @@ def test_a_model_that_brings_no_windows_any_more_is_shown_no_more(metrics: Drift
     shown.window(BROKEN)
     shown.alerts({(OTHER, "shift", "warning"): 1})
     assert models(metrics) == {MODEL, OTHER}
-    shown.forget(report(0).window_end)
+    assert shown.forget(report(0).window_end) == [OTHER]
     assert models(metrics) == {MODEL}
     shown.alerts({(OTHER, "shift", "warning"): 1})
     assert models(metrics) == {MODEL}
@@ -102,3 +102,11 @@ def test_it_stands_until_it_has_ended_in_every_length() -> None:
     told += changes.of(hour(BROKEN, ended_at=2))
     assert changes.standing == {}
     assert [change for change, _ in told] == ["began", "ended"]
+
+
+def test_what_stands_of_a_model_ends_once_with_the_model() -> None:
+    changes = Changes()
+    told = [change for window in (BROKEN, hour(BROKEN), of_other(report(0))) for change in changes.of(window)]
+    told += [*changes.leave(OTHER, 5), *changes.leave(MODEL, 7), *changes.leave(MODEL, 8)]
+    assert [(change, alert.ended_at) for change, alert in told] == [("began", None), ("ended", 7)]
+    assert changes.standing == {}

@@ -72,6 +72,7 @@ class Agent:
                 self._states = {}
                 async for report in self._store.recent(RECENT_DAYS):
                     self._note(report)
+                self._part_with_models(checkpoint.closed_until)
                 self._windows = Windows(self._rules, self._models.layout, checkpoint)
                 log.info("windows are taken over", closed_until=checkpoint.closed_until)
             self._windows.own(partitions)
@@ -123,7 +124,7 @@ class Agent:
         self._states |= states
         for report in reports:
             self._tell(report)
-        self._shown.forget(windows.closed_until - self._rules.longest_ms)
+        self._announce(self._part_with_models(windows.closed_until))
         for end, group in groupby(closed, key=lambda window: window.end):
             log.info(
                 "windows are closed",
@@ -158,12 +159,20 @@ class Agent:
 
     def _tell(self, report: DriftReport) -> None:
         """A new report is noted, counted and, where it changes an alert, told to the log and the webhook."""
-        for change, alert in self._note(report):
+        self._announce(self._note(report))
+        if report.segment is None:
+            self._metrics.drift_windows_closed_total[str(report.length_ms // 1000)].inc()
+
+    def _announce(self, changes: list[tuple[str, Alert]]) -> None:
+        for change, alert in changes:
             log.warning("alert", change=change, kind=alert.kind, feature=alert.feature, says=alert.sentence)
             if self._webhook:
                 self._webhook.tell(change, alert)
-        if report.segment is None:
-            self._metrics.drift_windows_closed_total[str(report.length_ms // 1000)].inc()
+
+    def _part_with_models(self, closed_until: int) -> list[tuple[str, Alert]]:
+        """Those that no window has seen for as long as the longest lasts; answers the alerts that end with them."""
+        gone = self._shown.forget(closed_until - self._rules.longest_ms)
+        return [change for model in gone for change in self._changes.leave(model, closed_until)]
 
     def _note(self, report: DriftReport) -> list[tuple[str, Alert]]:
         """On the page and, if it is of all events, in the metrics; answers the alerts that it changes."""

@@ -76,15 +76,17 @@ class Shown:
         for named in product(self._ends, ALERT_KINDS, SEVERITIES):
             self._metrics.drift_alerts[named].set(standing.get(named, 0))
 
-    def forget(self, until: int) -> None:
-        """The models whose last window ended by then."""
-        for model in [model for model, end in self._ends.items() if end <= until]:
+    def forget(self, until: int) -> list[str]:
+        """The models whose last window ended by then are shown no more; answers which they were."""
+        gone = [model for model, end in self._ends.items() if end <= until]
+        for model in gone:
             del self._ends[model]
             for family in self._of_models():
                 for value in [
                     value for value in family if value == model or (isinstance(value, tuple) and value[0] == model)
                 ]:
                     family.forget(value)
+        return gone
 
     def _of_models(self) -> list[Family[Gauge]]:
         rows = table(DriftMetrics).items()

@@ -39,6 +39,13 @@ class Changes:
             if before != bool(lengths):
                 yield "began" if lengths else "ended", alert
 
+    def leave(self, model: str, at: int) -> Iterator[tuple[str, Alert]]:
+        """The model serves no more since `at`: whatever stands of it ends."""
+        for cause in [cause for cause in self._standing if cause[0] == model]:
+            lengths = self._standing.pop(cause)
+            if lengths:
+                yield "ended", msgspec.structs.replace(lengths[min(lengths)], ended_at=at)
+
     @property
     def standing(self) -> Counter[tuple[str, str, str]]:
         """How many stand by model, kind and severity; one that stands in several lengths has the severest."""

@@ -5,11 +5,13 @@ applied mark says up to which input offset the stored facts of that epoch are co
 not to be believed: its partition was rebuilt since.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from riskstream.schemas.facts import OFFSET, WORD, FactLayout
 
@@ -99,20 +101,50 @@ def encode_history(epoch: int, facts: bytes | bytearray) -> bytes:
     return epoch.to_bytes(EPOCH_BYTES, "little") + facts
 
 
-def decode_history(raw: bytes | None, layout: FactLayout, applied: Applied) -> tuple[bytes, bool]:
-    """The believable facts in a stored value, in offset order, and whether the value is exactly these.
+class Histories(NamedTuple):
+    """Of several users: `facts` int64[m, W], one user's after the other's, each in offset order; `counts` int64[n], how
+    many are whose; `exact` bool[n], whether the stored value is exactly these. If not, it is to be written anew, not
+    appended to."""
 
-    Not believed: another epoch, facts at or above the applied mark, repeats of an offset. False as the second part
-    means that the value must be written anew, not appended to. Raises CorruptHistory when bytes are cut off; a rebuild
-    under a new epoch gets past such a value.
+    facts: NDArray[np.int64]
+    counts: NDArray[np.int64]
+    exact: NDArray[np.bool_]
+
+
+def decode_histories(values: Sequence[bytes | None], layout: FactLayout, applied: Applied) -> Histories:
+    """The believable facts in the stored values of a partition's users.
+
+    Not believed: another epoch, facts at or above the applied mark, repeats of an offset. Raises CorruptHistory when
+    bytes are cut off; a rebuild under a new epoch gets past such a value.
     """
-    if raw is None or raw[:EPOCH_BYTES] != encode_history(applied.epoch, b""):
-        return b"", False
-    if (len(raw) - EPOCH_BYTES) % layout.size:
-        raise CorruptHistory(f"a history has {len(raw)} bytes, not {EPOCH_BYTES} and a multiple of {layout.size}")
-    facts = np.frombuffer(raw, WORD, offset=EPOCH_BYTES).reshape(-1, len(layout.words))
-    offsets = facts[:, OFFSET]
-    if len(offsets) and offsets[-1] < applied.offset and (offsets[1:] > offsets[:-1]).all():
-        return raw[EPOCH_BYTES:], True
-    _, kept = np.unique(offsets, return_index=True)
-    return facts[kept][offsets[kept] < applied.offset].tobytes(), False
+    epoch = encode_history(applied.epoch, b"")
+    bodies = [b"" if value is None or not value.startswith(epoch) else value[EPOCH_BYTES:] for value in values]
+    sizes = np.fromiter(map(len, bodies), np.int64, len(bodies))
+    for size in sizes[sizes % layout.size != 0].tolist():
+        whole = size + EPOCH_BYTES
+        raise CorruptHistory(f"a history has {whole} bytes, not {EPOCH_BYTES} and a multiple of {layout.size}")
+    facts = np.frombuffer(b"".join(bodies), WORD).reshape(-1, len(layout.words))
+    counts = sizes // layout.size
+    doubtful = _doubtful(facts[:, OFFSET], counts, applied.offset)
+    if doubtful.any():
+        of_users = np.split(facts, np.cumsum(counts)[:-1])
+        for row in np.flatnonzero(doubtful).tolist():
+            of_users[row] = _believable(of_users[row], applied.offset)
+        facts, counts = np.concatenate(of_users), np.array([len(some) for some in of_users], np.int64)
+    return Histories(facts, counts, (sizes > 0) & ~doubtful)
+
+
+def _doubtful(offsets: NDArray[np.int64], counts: NDArray[np.int64], mark: int) -> NDArray[np.bool_]:
+    """Whose offsets do not rise, or reach the mark."""
+    user = np.repeat(np.arange(len(counts)), counts)
+    wrong = offsets >= mark
+    wrong[1:] |= (offsets[1:] <= offsets[:-1]) & (user[1:] == user[:-1])
+    doubtful = np.zeros(len(counts), np.bool_)
+    doubtful[user[wrong]] = True
+    return doubtful
+
+
+def _believable(facts: NDArray[np.int64], mark: int) -> NDArray[np.int64]:
+    _, kept = np.unique(facts[:, OFFSET], return_index=True)
+    rows = facts[kept]
+    return rows[rows[:, OFFSET] < mark]

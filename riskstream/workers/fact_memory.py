@@ -6,7 +6,6 @@ when a room has become too small.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
 
 import numpy as np
 from numba import njit, types
@@ -39,16 +38,20 @@ class FactMemory:
         self._unused: list[int] = []
         self._seated, self._end, self._turn = 0, 0, 0
 
-    def take(self, owner: int, lengths: Sequence[int]) -> Ints:
+    def take(self, owner: int, lengths: Ints) -> Ints:
         """Seats for users of an owner, with room for `lengths` facts, which are to be filled in, and for one more."""
         seats = np.array([self._seat() for _ in lengths], np.int64)
-        rooms = _room_for(np.asarray(lengths, np.int64) + 1)
         self.seats[seats] = 0
-        for seat, length, room in zip(seats.tolist(), lengths, rooms.tolist(), strict=True):
-            start = self._room(room)
-            self.seats[seat, : OWNER + 1] = (start, length, room, length, self._turn, owner)
+        rooms = _room_for(lengths + 1)
+        self.seats[seats, START], self.seats[seats, ROOM] = self._rooms(rooms), rooms
+        self.seats[seats, LENGTH] = self.seats[seats, STORED] = lengths
+        self.seats[seats, USED], self.seats[seats, OWNER] = self._turn, owner
         self.rows[owner] += int(rooms.sum())
         return seats
+
+    def fill(self, seats: Ints, facts: Ints) -> None:
+        """The histories of seats just taken, `facts` int64[m, words], one after the other."""
+        _fill(seats, facts, self.seats, self.facts)
 
     def leave(self, seats: Ints) -> None:
         """Give seats of one owner back."""
@@ -71,8 +74,8 @@ class FactMemory:
         where the row lies now."""
         self._turn += 1
         short = np.empty(len(seats), np.int64)
-        for seat in np.unique(short[: _count(seats, self.seats, self._turn, short)]).tolist():
-            self._move(seat, int(self.seats[seat, LENGTH] + self.seats[seat, LAID]))
+        leaving = np.unique(short[: _count(seats, self.seats, self._turn, short)])
+        self._move(leaving, self.seats[leaving, LENGTH] + self.seats[leaving, LAID])
         first, position = np.empty(len(seats), np.int64), np.empty(len(seats), np.int64)
         _lay(seats, facts, self.seats, self.facts, first, position)
         return first, position
@@ -85,7 +88,7 @@ class FactMemory:
     def trim(self, seat: int, length: int, most: int) -> None:
         """Keep the last `length` facts, with room for `most`."""
         last = self.history(seat)[-length:].copy()
-        self._move(seat, most)
+        self._move(np.array([seat]), np.array([most]))
         start = self.seats[seat, START]
         self.facts[start : start + length] = last
         self.seats[seat, LENGTH] = length
@@ -106,24 +109,29 @@ class FactMemory:
         self._seated += 1
         return self._seated - 1
 
-    def _room(self, size: int) -> int:
-        if self._vacant[size]:
-            return self._vacant[size].pop()
-        if self._end + size > len(self.facts):
-            self._compact(size)
-        self._end += size
-        return self._end - size
+    def _rooms(self, sizes: Ints) -> Ints:
+        """Where a room of each size is. What is in use may be moved to make way."""
+        more = int(sizes.sum())
+        if self._end + more > len(self.facts):
+            self._compact(more)
+        starts = []
+        for size in sizes.tolist():
+            if vacant := self._vacant[size]:
+                starts.append(vacant.pop())
+            else:
+                starts.append(self._end)
+                self._end += size
+        return np.array(starts, np.int64)
 
-    def _move(self, seat: int, length: int) -> None:
-        """To a room for `length` facts, with the history as far as it fits."""
-        room = int(_room_for(np.array(length)))
-        start = self._room(room)
-        old_start, old_length, old_room = self.seats[seat, : ROOM + 1].tolist()
-        kept = min(old_length, room)
-        self.facts[start : start + kept] = self.facts[old_start : old_start + kept]
-        self._vacant[old_room].append(old_start)
-        self.rows[int(self.seats[seat, OWNER])] += room - old_room
-        self.seats[seat, START], self.seats[seat, ROOM] = start, room
+    def _move(self, seats: Ints, lengths: Ints) -> None:
+        """Each to a room for so many facts, with the history as far as it fits."""
+        rooms = _room_for(lengths)
+        starts = self._rooms(rooms)
+        old = self.seats[seats]
+        _copy(seats, starts, rooms, self.seats, self.facts)
+        for (start, _, size, *_, owner, _, _), room in zip(old.tolist(), rooms.tolist(), strict=True):
+            self._vacant[size].append(start)
+            self.rows[owner] += room - size
 
     def _compact(self, more: int) -> None:
         """Rooms that stand empty are closed; the array grows if they were too few."""
@@ -165,6 +173,26 @@ def _lay(of, rows, seats, facts, first, position):  # type: ignore[no-untyped-de
         first[k] = seat[START]
         position[k] = seat[START] + seat[LENGTH] + seat[LAID]
         facts[position[k]] = rows[k]
+
+
+@njit(types.void(_GIVEN, _FACTS, _TWO, _TWO), cache=True, nogil=True)
+def _fill(of, rows, seats, facts):  # type: ignore[no-untyped-def]
+    at = 0
+    for k in range(len(of)):
+        seat = seats[of[k]]
+        for row in range(seat[START], seat[START] + seat[LENGTH]):
+            facts[row] = rows[at]
+            at += 1
+
+
+@njit(types.void(_GIVEN, _GIVEN, _GIVEN, _TWO, _TWO), cache=True, nogil=True)
+def _copy(of, starts, rooms, seats, facts):  # type: ignore[no-untyped-def]
+    """Histories to their new rooms, none of which is in use."""
+    for k in range(len(of)):
+        seat = seats[of[k]]
+        for row in range(min(seat[LENGTH], rooms[k])):
+            facts[starts[k] + row] = facts[seat[START] + row]
+        seat[START], seat[ROOM] = starts[k], rooms[k]
 
 
 _FLAGS = types.Array(types.boolean, 1, "C", readonly=True)

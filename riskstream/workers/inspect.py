@@ -12,8 +12,8 @@ from rich.table import Table
 
 from riskstream.models.domain import Domain, load_domain
 from riskstream.models.history import aggregate
-from riskstream.schemas.facts import EVENT_TIME, OFFSET, WORD
-from riskstream.schemas.history import Applied, Keys, decode_history
+from riskstream.schemas.facts import EVENT_TIME, OFFSET
+from riskstream.schemas.history import Applied, Keys, decode_histories
 from riskstream.workers.history_store import HistoryStore, connect
 from riskstream.workers.kafka.admin import describe_topics
 from riskstream.workers.settings import Settings
@@ -63,9 +63,8 @@ def _holding(domain: Domain, partition: int, mark: bytes | None, raw: bytes | No
     if mark is None or raw is None:
         return None
     applied = Applied.decode(mark)
-    facts = np.frombuffer(decode_history(raw, domain.layout, applied)[0], WORD)
-    rows = facts.reshape(-1, len(domain.layout.words)).astype(np.int64)
-    return Holding(partition, applied, rows) if len(rows) else None
+    facts = decode_histories([raw], domain.layout, applied).facts
+    return Holding(partition, applied, facts) if len(facts) else None
 
 
 def facts_table(domain: Domain, holding: Holding) -> Table:

@@ -13,7 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from riskstream.schemas.facts import WORD, FactLayout
-from riskstream.schemas.history import COMPLETE, UNKNOWN, Applied, CorruptHistory, Keys, decode_history, encode_history
+from riskstream.schemas.history import (
+    COMPLETE,
+    UNKNOWN,
+    Applied,
+    CorruptHistory,
+    Keys,
+    decode_histories,
+    encode_history,
+)
 from riskstream.workers.fact_memory import (
     ANEW,
     LENGTH,
@@ -141,11 +149,10 @@ class WorkingSet:
 
     def load(self, partition: Partition, users: Sequence[str], values: Sequence[bytes | None]) -> None:
         """Take what Redis holds of these users, none of whom is in memory. Raises CorruptHistory."""
-        decoded = [decode_history(value, self._layout, partition.applied) for value in values]
-        seats = self._take(partition.number, users, [len(facts) // self._layout.size for facts, _ in decoded])
-        for seat, (facts, exact) in zip(seats.tolist(), decoded, strict=True):
-            self._memory.history(seat)[:] = np.frombuffer(facts, WORD).reshape(-1, len(self._layout.words))
-            self._memory.seats[seat, STATE] = 0 if exact else ANEW
+        stored = decode_histories(values, self._layout, partition.applied)
+        seats = self._take(partition.number, users, stored.counts)
+        self._memory.fill(seats, stored.facts)
+        self._memory.seats[seats, STATE] = np.where(stored.exact, 0, ANEW)
         partition.seats.update(zip(users, seats.tolist(), strict=True))
 
     def gather(
@@ -174,7 +181,7 @@ class WorkingSet:
                 memory.seats[seat, STATE] |= ANEW
         self._forget_strangers()
 
-    def _take(self, owner: int, users: Sequence[str], lengths: Sequence[int]) -> NDArray[np.int64]:
+    def _take(self, owner: int, users: Sequence[str], lengths: NDArray[np.int64]) -> NDArray[np.int64]:
         seats = self._memory.take(owner, lengths)
         self._names += [""] * (len(self._memory.seats) - len(self._names))
         for seat, user in zip(seats.tolist(), users, strict=True):
@@ -190,7 +197,7 @@ class WorkingSet:
         for row in rows:
             key = numbers[row], users[row]
             if key not in seat_of:
-                seat_of[key] = int(self._take(_stranger(key[0]), [key[1]], [0])[0])
+                seat_of[key] = int(self._take(_stranger(key[0]), [key[1]], np.zeros(1, np.int64))[0])
         seats = seats.copy()
         seats[rows] = [seat_of[numbers[row], users[row]] for row in rows]
         self._strangers = np.array(list(seat_of.values()), np.int64)

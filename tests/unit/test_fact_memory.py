@@ -35,8 +35,10 @@ def test_everybody_keeps_the_own_facts_in_order(steps: list[Step]) -> None:
         if what == "batch":
             for one in dict.fromkeys(users):
                 if one not in seats:
-                    (seats[one],) = memory.take(owner=one % 2, lengths=[0]).tolist()
-                    expected[one] = []
+                    expected[one] = list(range(-one, 0))
+                    taken = memory.take(owner=one % 2, lengths=np.array([one]))
+                    memory.fill(taken, rows(expected[one]))
+                    (seats[one],) = taken.tolist()
             numbers = list(range(number, number + len(users)))
             left_out = np.array([one % 3 == 0 for one in numbers])
             of = np.array([seats[one] for one in users])
@@ -61,7 +63,7 @@ def test_everybody_keeps_the_own_facts_in_order(steps: list[Step]) -> None:
 
 def test_a_seat_says_once_that_its_facts_are_to_be_written() -> None:
     memory = small()
-    seats = memory.take(0, [0, 0])
+    seats = memory.take(0, np.zeros(2, np.int64))
     of = seats[[0, 1, 0]]
     _, position = memory.lay(of, rows([1, 2, 3]))
     assert memory.keep(of, position, np.array([False, True, False])).tolist() == [seats[0]]
@@ -72,8 +74,16 @@ def test_a_seat_says_once_that_its_facts_are_to_be_written() -> None:
 def test_rooms_that_stand_empty_are_used_again() -> None:
     memory = small()
     for _ in range(100):
-        (seat,) = memory.take(0, [20])
+        (seat,) = memory.take(0, np.array([20]))
         memory.leave(np.array([seat]))
     assert len(memory.facts) == 30
     assert memory.rows[0] == 0
     assert memory.seats[:, LENGTH].sum() == 0
+
+
+def test_each_of_many_has_the_own_ones_filled_in() -> None:
+    memory = small()
+    seats = memory.take(0, np.array([2, 0, 30, 1]))
+    memory.fill(seats, rows(list(range(33))))
+    lives = [memory.history(seat)[:, 1].tolist() for seat in seats.tolist()]
+    assert lives == [[0, 1], [], list(range(2, 32)), [32]]

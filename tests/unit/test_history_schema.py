@@ -1,11 +1,19 @@
 """A stored history is believed only as far as its partition's applied mark goes."""
 
+import numpy as np
 import pytest
 
-from riskstream.schemas.history import Applied, CorruptHistory, Keys, decode_history, encode_history
+from riskstream.schemas.history import Applied, CorruptHistory, Keys, decode_histories, encode_history
 from tests.support.facts import LAYOUT, offsets_of, packed
 
 MARK = Applied(epoch=7, offset=5, since=0)
+
+
+def read(*values: bytes | None) -> list[tuple[list[int], bool]]:
+    """The believed offsets of each user, and whether they are exactly what is stored."""
+    found = decode_histories(values, LAYOUT, MARK)
+    of_users = np.split(found.facts, np.cumsum(found.counts)[:-1])
+    return [(offsets_of(some.tobytes()), exact) for some, exact in zip(of_users, found.exact.tolist(), strict=True)]
 
 
 def test_a_mark_survives_its_encoding() -> None:
@@ -41,25 +49,35 @@ def test_keys_of_a_partition_share_a_hash_tag_and_nothing_else() -> None:
 def test_facts_are_believed_once_and_below_the_mark(
     stored: tuple[int, ...], believed: tuple[int, ...], exact: bool
 ) -> None:
-    facts, is_exact = decode_history(encode_history(7, packed(*stored)), LAYOUT, MARK)
-    assert (offsets_of(facts), is_exact) == (list(believed), exact)
+    assert read(encode_history(7, packed(*stored))) == [(list(believed), exact)]
+
+
+def test_what_is_wrong_with_one_user_is_nothing_to_the_others() -> None:
+    values = [packed(1, 3), packed(), packed(2, 5), packed(2, 3), packed(4, 1)]
+    found = read(*(encode_history(7, value) for value in values), None, encode_history(8, packed(1)))
+    assert found[:5] == [([1, 3], True), ([], False), ([2], False), ([2, 3], True), ([1, 4], False)]
+    assert found[5:] == [([], False), ([], False)]
+
+
+def test_nobody_has_no_facts() -> None:
+    assert decode_histories([], LAYOUT, MARK).facts.shape == (0, len(LAYOUT.words))
 
 
 def test_no_value_is_an_empty_history_to_be_written_as_a_whole() -> None:
-    assert decode_history(None, LAYOUT, MARK) == (b"", False)
+    assert read(None) == [([], False)]
 
 
 @pytest.mark.parametrize("cut", [0, 1, 31])
 def test_nothing_of_another_epoch_is_believed_nor_complained_of(cut: int) -> None:
     stored = encode_history(8, packed(1, 2))
-    assert decode_history(stored[: len(stored) - cut], LAYOUT, MARK) == (b"", False)
+    assert read(stored[: len(stored) - cut]) == [([], False)]
 
 
 def test_facts_that_are_cut_off_are_told() -> None:
     with pytest.raises(CorruptHistory, match="71 bytes"):
-        decode_history(encode_history(7, packed(1, 2))[:-1], LAYOUT, MARK)
+        read(None, encode_history(7, packed(1, 2))[:-1])
 
 
 @pytest.mark.parametrize("raw", [b"", b"\x07", b"\x07\x00\x00"])
 def test_a_value_without_an_epoch_is_of_no_epoch(raw: bytes) -> None:
-    assert decode_history(raw, LAYOUT, MARK) == (b"", False)
+    assert read(raw) == [([], False)]

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from riskstream.schemas.history import COMPLETE, UNKNOWN, Applied, Keys, decode_history, encode_history
+from riskstream.schemas.history import COMPLETE, UNKNOWN, Applied, Keys, decode_histories, encode_history
 from riskstream.workers.working_set import LogSpan, Partition, WorkingSet
 from tests.support.facts import LAYOUT, facts, gather_known, offsets_of, packed
 
@@ -142,8 +142,8 @@ def test_what_was_written_is_what_is_read() -> None:
     whole = working_set.write(partition)
     assert whole
     working_set.settle(partition, whole)
-    facts_read, exact = decode_history(bytes(whole.values[0]), LAYOUT, partition.applied)
-    assert (offsets_of(facts_read), exact) == ([1, 2], True)
+    stored = decode_histories([bytes(whole.values[0])], LAYOUT, partition.applied)
+    assert (offsets_of(stored.facts.tobytes()), stored.exact.tolist()) == ([1, 2], [True])
 
 
 def test_nothing_new_is_nothing_to_write() -> None:

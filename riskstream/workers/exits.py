@@ -13,6 +13,7 @@ EXIT_CODES: dict[int, str] = {
     WRONG_USE: "wrong usage, settings or model bundle; trying again does not help",
     BUG: "a bug; nothing was committed that is not whole",
     TRY_LATER: "Kafka, Redis or the registry stayed away for too long; start again later",
+    INTERRUPTED: "interrupted, or told twice to end; what was not committed comes again",
 }
 
 # By name, so that saying what went wrong imports none of it.

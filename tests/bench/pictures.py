@@ -11,7 +11,7 @@ from tests.bench.aims import LARGEST, found
 from tests.bench.results import Row
 from tests.bench.saturation import Case
 
-STAGES = ("decode", "join, hit", "assemble", "score", "encode", "absorb", "write-behind")
+STAGES = ("decode", "join, hit", "assemble", "score", "encode", "sketch", "absorb", "write-behind")
 SIZES = (32, 256, 2_048)
 GREY, BLUE, ORANGE = "#9aa0a6", "#3367d6", "#e8710a"
 
@@ -55,7 +55,7 @@ def cost(rows: Sequence[Row], figure: Figure) -> bool:
     drawn = axes.barh(list(measured), list(measured.values()), color=colours)
     axes.bar_label(drawn, fmt=" %.1f")
     axes.set_xscale("log")
-    axes.set_xlim(left=1)
+    axes.set_xlim(1, 3 * max(measured.values()))
     axes.set_xlabel("CPU µs per event, logarithmic")
     return True
 
@@ -81,16 +81,22 @@ def stages(rows: Sequence[Row], figure: Figure) -> bool:
 def latency(rows: Sequence[Row], figure: Figure) -> bool:
     """Worker and pass-through side by side."""
     trips = [row for row in rows if row.section == "latency"]
-    cases = list(dict.fromkeys(f"{row.of['delivery']}\n{row.of['rate']}/s".replace("_", " ") for row in trips))
+    cases = list(dict.fromkeys(f"{row.of['delivery']}, {row.of['rate']}/s".replace("_", " ") for row in trips))
     if not trips:
         return False
-    for axes, what in zip(figure.subplots(1, 2), ("p50_ms", "p99_ms"), strict=True):
+    for axes, what in zip(figure.subplots(1, 2, sharey=True), ("p50_ms", "p99_ms"), strict=True):
         for shift, (process, colour) in enumerate((("passthrough", GREY), ("worker", BLUE))):
             values = [row.found[what] for row in trips if row.of["process"] == process]
-            axes.bar([at + 0.4 * shift for at in range(len(values))], values, 0.38, color=colour, label=process)
-        axes.set_xticks([at + 0.2 for at in range(len(cases))], cases, fontsize=6)
-        axes.set_ylabel(f"{what[:3]}, ms")
-    axes.legend(frameon=False)
+            places = [at + 0.4 * shift for at in range(len(values))]
+            drawn = axes.barh(places, values, 0.38, color=colour, label=process)
+            axes.bar_label(drawn, fmt=" %.3g", fontsize=6)
+        axes.set_yticks([at + 0.2 for at in range(len(cases))], cases, fontsize=7)
+        axes.set_xscale("log")
+        axes.set_xlim(0.5, 3 * max(row.found[what] for row in trips))
+        axes.set_xlabel(f"{what[:3]}, ms, logarithmic")
+    figure.axes[0].invert_yaxis()
+    handles, names = figure.axes[0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside upper right", ncols=2, frameon=False)
     return True
 
 
@@ -109,7 +115,7 @@ def growth(rows: Sequence[Row], figure: Figure) -> bool:
     for axes, (name, points) in zip(figure.subplots(1, 3), lines.items(), strict=True):
         axes.plot([size for size, _ in points], [us for _, us in points], "o-", color=ORANGE)
         axes.set_xlabel(name)
-        axes.set_ylim(bottom=0)
+        axes.set_ylim(0, 1.15 * max(us for _, us in points))
         if not name.startswith("trees"):
             axes.set_xscale("log")
     figure.axes[0].set_ylabel("CPU µs per event")

@@ -120,8 +120,9 @@ def decode_histories(values: Sequence[bytes | None], layout: FactLayout, applied
     epoch = encode_history(applied.epoch, b"")
     bodies = [b"" if value is None or not value.startswith(epoch) else value[EPOCH_BYTES:] for value in values]
     sizes = np.fromiter(map(len, bodies), np.int64, len(bodies))
-    for size in sizes[sizes % layout.size != 0].tolist():
-        whole = size + EPOCH_BYTES
+    cut = sizes[sizes % layout.size != 0]
+    if len(cut):
+        whole = int(cut[0]) + EPOCH_BYTES
         raise CorruptHistory(f"a history has {whole} bytes, not {EPOCH_BYTES} and a multiple of {layout.size}")
     facts = np.frombuffer(b"".join(bodies), WORD).reshape(-1, len(layout.words))
     counts = sizes // layout.size

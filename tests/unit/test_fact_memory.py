@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from riskstream.workers.fact_memory import LENGTH, ROOM, FactMemory
+from riskstream.workers.fact_memory import LENGTH, ROOM, START, FactMemory
 
 WORDS = 4
 Step = tuple[str, int, list[int]]
@@ -79,6 +79,15 @@ def test_rooms_that_stand_empty_are_used_again() -> None:
     assert len(memory.facts) == 30
     assert memory.rows[0] == 0
     assert memory.seats[:, LENGTH].sum() == 0
+
+
+def test_who_moves_to_a_larger_room_leaves_the_old_one_to_others() -> None:
+    memory = small()
+    grown = memory.take(0, np.array([3]))
+    left = memory.seats[grown[0], START]
+    memory.lay(np.repeat(grown, 4), rows([1, 2, 3, 4]))
+    assert memory.seats[grown[0], START] != left
+    assert memory.seats[memory.take(0, np.array([3]))[0], START] == left
 
 
 def test_each_of_many_has_the_own_ones_filled_in() -> None:

@@ -1,0 +1,69 @@
+"""The sidecar's agent, with a memory instead of Kafka: what stands of a model ends when the model brings no windows."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from types import SimpleNamespace
+from typing import Any
+
+import msgspec
+from prometheus_client import CollectorRegistry
+
+from riskstream.schemas.drift import Alert, DriftReport
+from riskstream.schemas.stats import encode_stats
+from riskstream.workers.drift.agent import Agent
+from riskstream.workers.drift.metrics import DriftMetrics
+from riskstream.workers.drift.store import Closing
+from riskstream.workers.drift.windows import Checkpoint
+from tests.support.drift_reports import BROKEN_FROM, report
+from tests.unit.test_sketch import LAYOUT
+from tests.unit.test_windows import RULES, T0, record
+
+BEFORE = msgspec.structs.replace(report(BROKEN_FROM + 1), window_start=T0 - RULES.step_ms, window_end=T0)
+
+
+class Memory:
+    """A store that knows one report, and how far windows were closed."""
+
+    def __init__(self, closed_until: int) -> None:
+        self._checkpoint = Checkpoint(closed_until)
+
+    async def open(self) -> None: ...
+
+    async def remembered(self) -> tuple[Checkpoint, dict[Any, bytes]]:
+        return self._checkpoint, {}
+
+    async def recent(self, _days: float) -> AsyncIterator[DriftReport]:
+        yield BEFORE
+
+    async def publish(self, _closing: Closing) -> None: ...
+
+
+def told(closed_until: int, *minutes: int) -> list[tuple[str, int | None]]:
+    """What the webhook hears of an agent that takes over there, while another model's events come at these minutes."""
+    heard: list[tuple[str, int | None]] = []
+
+    def tell(change: str, alert: Alert) -> None:
+        heard.append((change, alert.ended_at))
+
+    models: Any = SimpleNamespace(layout=lambda *_: LAYOUT, judge=lambda _: None)
+    store: Any = Memory(closed_until)
+    webhook: Any = SimpleNamespace(tell=tell)
+    metrics = DriftMetrics(CollectorRegistry())
+    agent = Agent(RULES, models, store, metrics, webhook, clock=lambda: T0 / 1000 + 10**6)
+
+    async def play() -> None:
+        await agent.take_over([0])
+        for at, minute in enumerate(minutes):
+            await agent.merge(encode_stats(record(0, at, at + 1, minute)), at)
+
+    asyncio.run(play())
+    return heard
+
+
+def test_a_model_that_serves_no_more_is_told_once_to_have_no_alert() -> None:
+    assert told(0, 2, 8) == []
+    assert told(0, 2, 12, 18, 30) == [("ended", T0 + 10 * 60_000)]
+
+
+def test_who_takes_over_later_does_not_tell_it_again() -> None:
+    assert told(T0 + 10 * 60_000, 12, 18, 30) == []

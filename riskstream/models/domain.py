@@ -36,8 +36,8 @@ class Domain:
     - `columns_of(fields)`: the same from a sequence per event field (all of them, None where missing), for whole logs.
       A domain without it is served through its events, more slowly.
     - `facts(columns, offsets)`: the events as facts, rows of the layout's words.
-    - `profiles(profiles, event_time)`: an array per profile field; None, like a missing field, gives NaN or the code 0.
-      How old a profile may be is `profile_max_age_ms`; who joins them enforces it before this.
+    - `profiles(profiles)`: an array per profile field, of numbers that a float64 holds; None, like a missing field,
+      gives NaN or the code 0. How old a profile may be at an event is `profile_max_age_ms`; who joins them enforces it.
     """
 
     name: str
@@ -47,7 +47,7 @@ class Domain:
     features: FeatureSet
     columns: Callable[[Sequence[Any]], dict[str, NDArray[Any]]]
     facts: Callable[[Columns, NDArray[np.int64]], NDArray[np.int64]]
-    profiles: Callable[[Sequence[Any], NDArray[np.int64]], Mapping[str, NDArray[Any]]]
+    profiles: Callable[[Sequence[Any]], Mapping[str, NDArray[Any]]]
     profile_max_age_ms: int
     columns_of: Callable[[Mapping[str, Sequence[Any]]], dict[str, NDArray[Any]]] | None = None
 

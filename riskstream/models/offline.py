@@ -50,7 +50,7 @@ def replay(
     values, original = np.empty_like(aggregates.values), np.empty_like(aggregates.original)
     values[order] = aggregates.values
     original[order] = np.where(aggregates.original < 0, -1, order[aggregates.original])
-    found = domain.profiles(profiles or [None] * len(events), columns["event_time"])
+    found = domain.profiles(profiles or [None] * len(events))
     return Vectors(domain.features.assemble(columns, values, found), original)
 
 

@@ -84,15 +84,15 @@ def _hashes(ids: Sequence[str | None]) -> Column:
     return np.array([0 if i is None else xxh3_64_intdigest(i.encode()) for i in ids], np.uint64).view(np.int64)
 
 
-def profiles(found: Sequence[PaymentProfile | None], event_time: NDArray[np.int64]) -> dict[str, Column]:
-    """An array per profile field, aligned with the events; a missing number is NaN, a missing country 0."""
+def profiles(found: Sequence[PaymentProfile | None]) -> dict[str, Column]:
+    """An array per profile field; a missing number is NaN, a missing country 0."""
     missing = PaymentProfile(computed_at=0)
     names = PaymentProfile.__struct_fields__
     some = [profile or missing for profile in found]
     fields = zip(*map(astuple, some), strict=True) if some else ((),) * len(names)
     field = dict(zip(names, fields, strict=True))
     return {
-        "account_age_ms": event_time - np.array(field["account_created_at"], np.float64),
+        "account_created_at": np.array(field["account_created_at"], np.float64),
         "home_country": _codes(_COUNTRY, field["home_country"]),
         "kyc_level": np.array(field["kyc_level"], np.float64),
         "typical_amount": np.array(field["typical_amount"], np.float64),
@@ -157,7 +157,7 @@ def _new_country(x: Inputs) -> Column:
 
 
 def _account_age(x: Inputs) -> Column:
-    return x.profile["account_age_ms"] / DAY
+    return (x.event["event_time"] - x.profile["account_created_at"]) / DAY
 
 
 def _abroad(x: Inputs) -> Column:

@@ -75,26 +75,26 @@ class Keys:
     def applied(self) -> bytes:
         return self.prefix + b"applied"
 
-    def history(self, user: str) -> bytes:
-        return self.prefix + b"u:" + user.encode()
+    def history(self, user: bytes) -> bytes:
+        return self.prefix + b"u:" + user
 
-    def histories(self, users: Iterable[str]) -> list[bytes]:
+    def histories(self, users: Iterable[bytes]) -> list[bytes]:
         """The same for many."""
         prefix = self.prefix + b"u:"
-        return [prefix + user.encode() for user in users]
+        return [prefix + user for user in users]
 
 
 def namespace_key(namespace: str, topic: str) -> bytes:
     return f"rs:{namespace}/{topic}".encode()
 
 
-def profile_key(user: str) -> bytes:
+def profile_key(user: bytes) -> bytes:
     """Where other systems write the profile of `user` (JSON)."""
-    return PROFILES + user.encode()
+    return PROFILES + user
 
 
-def profile_keys(users: Iterable[str]) -> list[bytes]:
-    return [PROFILES + user.encode() for user in users]
+def profile_keys(users: Iterable[bytes]) -> list[bytes]:
+    return [PROFILES + user for user in users]
 
 
 def encode_history(epoch: int, facts: bytes | bytearray) -> bytes:

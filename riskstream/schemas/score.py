@@ -15,6 +15,10 @@ Decision = Literal["approve", "review", "decline"]
 Degraded = Literal["history_partial", "history_unavailable", "profile_stale", "profile_unavailable", "profile_invalid"]
 DECISIONS: tuple[Decision, ...] = get_args(Decision)
 DEGRADED: tuple[Degraded, ...] = get_args(Degraded)
+HISTORY_PARTIAL, HISTORY_UNAVAILABLE, PROFILE_STALE, PROFILE_UNAVAILABLE, PROFILE_INVALID = (
+    np.uint8(1 << bit) for bit in range(len(DEGRADED))
+)
+"""What was missing, as bits of a column, in the order of DEGRADED."""
 
 # The fields that may differ when the same log is scored again. Everything else is the same, byte for byte.
 CLOCK_FIELDS = ("scored_at",)

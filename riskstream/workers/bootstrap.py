@@ -18,7 +18,7 @@ from riskstream.schemas.history import Keys, Namespace
 from riskstream.workers.errors import Halt, Unavailable
 from riskstream.workers.exits import INTERRUPTED
 from riskstream.workers.health import HealthServer, Status
-from riskstream.workers.history_store import HistoryStore, connect
+from riskstream.workers.history_store import HistoryStore
 from riskstream.workers.join import Join
 from riskstream.workers.kafka.admin import Topic, describe_topics
 from riskstream.workers.kafka.config import MESSAGE_MAX_BYTES
@@ -27,6 +27,8 @@ from riskstream.workers.kafka.output import AtLeastOnceOutput, Output, Transacti
 from riskstream.workers.loop import Loop, Pace
 from riskstream.workers.metrics import Metrics
 from riskstream.workers.ownership import Ownership
+from riskstream.workers.profiles import Profiles
+from riskstream.workers.redis_line import connect
 from riskstream.workers.registry.source import bundle_directory
 from riskstream.workers.rejection_limit import RejectionLimit
 from riskstream.workers.scoring import Model, Scoring, Topics
@@ -183,8 +185,8 @@ def _build(
         domain,
         working_set,
         store,
+        Profiles(domain, domain.profile_max_age_ms if max_age is None else int(max_age * HOUR_MS)),
         metrics,
-        profile_max_age_ms=domain.profile_max_age_ms if max_age is None else int(max_age * HOUR_MS),
         write_behind_ms=settings.write_behind_ms,
         write_behind_users=settings.write_behind_users,
         degrade=degrade,

@@ -17,8 +17,8 @@ Ints = NDArray[np.int64]
 
 # Columns of `seats`: one line of the processor's cache for each user.
 START, LENGTH, ROOM, STORED, USED, OWNER, LAID, STATE = range(8)
-# Bits of STATE: facts wait to be written, as a whole; or are on their way.
-PENDING, ANEW, UNDER_WAY = 1, 2, 4
+# Bits of STATE: facts wait to be written, as a whole; or are on their way; the user's profile is known.
+PENDING, ANEW, UNDER_WAY, PROFILED = 1, 2, 4, 8
 
 _ROOMS = np.array(sorted(size << shift for size in (4, 6) for shift in range(40)))
 

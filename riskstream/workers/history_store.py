@@ -5,16 +5,14 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, TypeVar, cast
+from typing import TypeVar, cast
 
-import hiredis
 import msgspec
 import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
-from riskstream.schemas.history import Keys, Namespace, namespace_key, profile_key, profile_keys
+from riskstream.schemas.history import PROFILES, Keys, Namespace, namespace_key, profile_key, profile_keys
 from riskstream.workers.errors import Halt, Unavailable
+from riskstream.workers.redis_line import Command, RedisLine
 
 T = TypeVar("T")
 
@@ -52,7 +50,7 @@ class Write:
     expected: bytes
     applied: bytes
     modes: bytearray = field(default_factory=bytearray)
-    users: list[str] = field(default_factory=list)
+    users: list[bytes] = field(default_factory=list)
     values: list[bytes | bytearray] = field(default_factory=list)
 
 
@@ -61,7 +59,7 @@ class Read:
     """Histories of one partition to read, with the mark in the same command."""
 
     keys: Keys
-    users: list[str]
+    users: list[bytes]
 
 
 @dataclass(slots=True)
@@ -76,7 +74,10 @@ class Reply:
 
 @dataclass(slots=True)
 class HistoryStore:
-    """One connection to Redis. Never retries on its own inside a call; `exchange` bounds its attempts by time."""
+    """Histories and profiles in Redis. Never retries inside an attempt; attempts are bounded by time.
+
+    Profiles that were read may be kept until `changed_profiles` says otherwise.
+    """
 
     client: redis.Redis
     ttl_ms: int
@@ -86,9 +87,13 @@ class HistoryStore:
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
 
+    _line: RedisLine = field(init=False)
     _sha: str = ""
     _down_until: float | None = None
     _checked_for: tuple[str, Namespace] | None = None
+
+    def __post_init__(self) -> None:
+        self._line = RedisLine(self.client)
 
     def check(self, namespace: str, record: Namespace) -> None:
         """Refuse a Redis that may forget, or one whose keys were written for something else; now, and again whenever
@@ -124,14 +129,22 @@ class HistoryStore:
             self.check(*self._checked_for)
         return self._persistently("applied", lambda: self._mget([keys.applied for keys in partitions]))
 
-    def exchange(self, writes: list[Write], reads: list[Read], profiles: list[str]) -> Reply:
+    def changed_profiles(self) -> set[bytes] | None:
+        """Users whose profile has changed since it was read; None when any may have. Asks nothing, waits for nothing.
+
+        Told when Redis has it, so what was written before an event was sent is known before the event comes.
+        """
+        keys = self._line.changed()
+        return None if keys is None else {key.removeprefix(PROFILES) for key in keys}
+
+    def exchange(self, writes: list[Write], reads: list[Read], profiles: list[bytes]) -> Reply:
         """Write, then read, in one round trip. A repeated write that was already executed reports success.
 
         Raises Unavailable after `give_up_ms` without an answer, and at once while Redis is known to be down.
         """
         return self._persistently("exchange", lambda: self._exchange(writes, reads, profiles))
 
-    def history(self, keys: Keys, user: str) -> tuple[bytes | None, bytes | None, bytes | None]:
+    def history(self, keys: Keys, user: bytes) -> tuple[bytes | None, bytes | None, bytes | None]:
         """For inspection: the mark, the stored history and the profile of one user."""
         wanted = [keys.applied, keys.history(user), profile_key(user)]
         mark, history, profile = self._persistently("inspect", lambda: self._mget(wanted))
@@ -143,6 +156,7 @@ class HistoryStore:
             self._persistently("profiles", partial(self.client.mset, dict(profiles[start : start + 1_000])))
 
     def close(self) -> None:
+        self._line.close()
         self.client.close()
 
     @property
@@ -150,40 +164,26 @@ class HistoryStore:
         """Whether the last attempt was given up and the next probe is not due yet."""
         return self._down_until is not None and self.clock() < self._down_until
 
-    def _exchange(self, writes: list[Write], reads: list[Read], profiles: list[str]) -> Reply:
+    def _exchange(self, writes: list[Write], reads: list[Read], profiles: list[bytes]) -> Reply:
         if writes and not self._sha:
             self._sha = self.client.script_load(WRITE_SCRIPT)
-        commands: list[tuple[Any, ...]] = []
+        commands: list[Command] = []
         for write in writes:
             stored = write.keys.histories(write.users)
             head = (write.expected, write.applied, bytes(write.modes), self.ttl_ms)
             size = len(stored) + 1
             commands.append((b"EVALSHA", self._sha, size, write.keys.applied, *stored, *head, *write.values))
         commands += [(b"MGET", read.keys.applied, *read.keys.histories(read.users)) for read in reads]
-        if profiles:
-            commands.append((b"MGET", *profile_keys(profiles)))
+        if profiles:  # last, so that no change can be told between their answer and its use
+            commands += self._line.kept((b"MGET", *profile_keys(profiles)))
         try:
-            answers = self._ask(commands)
+            answers = self._line.ask(commands)
         except redis.exceptions.NoScriptError:
             self._sha = ""
             raise
         marks, rest = answers[: len(writes)], answers[len(writes) :]
         histories = [(values[0] or b"", values[1:]) for values in rest[: len(reads)]]
         return Reply(marks, histories, rest[-1] if profiles else [])
-
-    def _ask(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
-        """One round trip, packed by hiredis: the client's own way looks at each key and value once more."""
-        pool = self.client.connection_pool
-        connection = pool.get_connection()
-        try:
-            connection.send_packed_command([b"".join(map(hiredis.pack_command, commands))])
-            answers = [_answer(connection) for _ in commands]
-        finally:
-            pool.release(connection)
-        for answer in answers:
-            if isinstance(answer, redis.exceptions.ResponseError):
-                raise answer
-        return answers
 
     def _persistently(self, operation: str, attempt: Callable[[], T]) -> T:
         """Try until it works or `give_up_ms` have passed; while Redis is known to be down, one try per probe."""
@@ -227,23 +227,3 @@ class HistoryStore:
             stored = msgspec.structs.replace(stored, group=record.group)
             self.client.set(key, msgspec.json.encode(stored))
         return stored
-
-
-def _answer(connection: redis.Connection) -> Any:
-    """A refusal is an answer, too: those that follow it are still to be read."""
-    try:
-        return connection.read_response()
-    except redis.exceptions.ResponseError as refusal:
-        return refusal
-
-
-def connect(url: str, timeout_ms: int) -> "redis.Redis":
-    """A client that fails fast: no hidden retries, since a repeated write must be this module's decision."""
-    return redis.Redis.from_url(
-        url,
-        socket_timeout=timeout_ms / 1000,
-        socket_connect_timeout=timeout_ms / 1000,
-        retry=Retry(NoBackoff(), 0),
-        decode_responses=False,
-        protocol=2,
-    )

@@ -14,8 +14,9 @@ from riskstream.models.domain import Domain, load_domain
 from riskstream.models.history import aggregate
 from riskstream.schemas.facts import EVENT_TIME, OFFSET
 from riskstream.schemas.history import Applied, Keys, decode_histories
-from riskstream.workers.history_store import HistoryStore, connect
+from riskstream.workers.history_store import HistoryStore
 from riskstream.workers.kafka.admin import describe_topics
+from riskstream.workers.redis_line import connect
 from riskstream.workers.settings import Settings
 from riskstream.workers.settings_sources import SettingsError
 
@@ -42,7 +43,7 @@ def inspect_user(settings: Settings, user: str, console: Console) -> int:
     store = HistoryStore(client, ttl_ms=0, give_up_ms=settings.redis_give_up_ms)
     prefixes = [Keys.of(settings.history_namespace, settings.input_topic, number) for number in range(topic.partitions)]
     # Every partition is asked: a producer with another partitioner may have sent some events elsewhere.
-    stored = [store.history(keys, user) for keys in prefixes]
+    stored = [store.history(keys, user.encode()) for keys in prefixes]
     store.close()
     holdings = [
         holding for number, (mark, raw, _) in enumerate(stored) if (holding := _holding(domain, number, mark, raw))

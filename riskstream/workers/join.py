@@ -1,30 +1,22 @@
-"""The join: what is known of each event's user, from memory and, in one round trip, from Redis."""
+"""The join: what is known of each event's user, from memory and, where it is not, from Redis in one round trip."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from riskstream.models.domain import Domain
 from riskstream.schemas.decode import Decoded
 from riskstream.schemas.history import COMPLETE, UNKNOWN, CorruptHistory
-from riskstream.schemas.score import DEGRADED
+from riskstream.schemas.score import HISTORY_PARTIAL, HISTORY_UNAVAILABLE, PROFILE_UNAVAILABLE
 from riskstream.workers.errors import StateLost, Unavailable
 from riskstream.workers.history_store import GONE, HistoryStore, Read, Reply, Write
 from riskstream.workers.metrics import Metrics
+from riskstream.workers.profiles import Profiles
 from riskstream.workers.working_set import NOBODY, Gathered, Partition, WorkingSet
-
-HISTORY_PARTIAL, HISTORY_UNAVAILABLE, PROFILE_STALE, PROFILE_UNAVAILABLE, PROFILE_INVALID = (
-    np.uint8(1 << bit) for bit in range(len(DEGRADED))
-)
-"""Bits of a row's `degraded`, in the order of DEGRADED."""
-
-NEVER_STALE = 1 << 62
-"""In place of the time of a profile that is not there."""
 
 
 class Joined(NamedTuple):
@@ -43,18 +35,16 @@ class Join:
     domain: Domain
     working_set: WorkingSet
     store: HistoryStore
+    profiles: Profiles
     metrics: Metrics
-    profile_max_age_ms: int
     write_behind_ms: int
     write_behind_users: int
     degrade: bool
     clock: Callable[[], float] = time.monotonic
 
-    _decode_profile: Callable[[bytes], Any] = field(init=False)
     _written_at: float = field(init=False)
 
     def __post_init__(self) -> None:
-        self._decode_profile = msgspec.json.Decoder(self.domain.profile).decode
         self._written_at = self.clock()
 
     def __call__(self, numbers: Sequence[int], offsets: NDArray[np.int64], decoded: Decoded) -> Joined:
@@ -64,15 +54,15 @@ class Join:
         without it was not chosen.
         """
         columns = self.domain.columns(decoded.events)
-        users = [event.user_id for event in decoded.events]
+        users = [event.user_id.encode() for event in decoded.events]
         event_time = columns["event_time"]
         self._note_since(numbers, event_time)
-        seats, stored = self._read(numbers, users)
-        profiles, degraded = self._profiles(users, event_time, stored)
+        seats, answered = self._read(numbers, users)
+        profile, degraded = self._profiles(seats, event_time, answered)
         gathered = self.working_set.gather(seats, numbers, users, self.domain.facts(columns, offsets))
         degraded[~gathered.known] |= HISTORY_UNAVAILABLE
         degraded[self._is_partial(numbers, event_time)] |= HISTORY_PARTIAL
-        return Joined(columns, gathered, self.domain.profiles(profiles, event_time), degraded)
+        return Joined(columns, gathered, profile, degraded)
 
     def flush(self, partitions: Sequence[Partition]) -> None:
         """Write behind to the end. Raises StateLost, Unavailable."""
@@ -99,23 +89,25 @@ class Join:
         found = ((partition.number, self.working_set.write(partition)) for partition in partitions)
         return {number: write for number, write in found if write is not None}
 
-    def _read(
-        self, numbers: Sequence[int], users: Sequence[str]
-    ) -> tuple[NDArray[np.int64], Mapping[str, bytes | None] | None]:
-        """Loads missing histories; answers each row's seat, and the stored profile of each user or None while Redis is
-        down."""
+    def _read(self, numbers: Sequence[int], users: Sequence[bytes]) -> tuple[NDArray[np.int64], bool]:
+        """Loads what is missing of histories and profiles; answers each row's seat, and False while Redis is down."""
+        self.working_set.forget_profiles(self.store.changed_profiles())
         seats = self.working_set.find(numbers, users)
         missing = np.flatnonzero(seats == NOBODY).tolist()
-        reads = self._reads([numbers[row] for row in missing], [users[row] for row in missing])
+        unknown = np.flatnonzero(~self.working_set.has_profile(seats)).tolist()
         writes = self._writes(list(self.working_set.partitions.values())) if self._is_due() else {}
-        distinct = list(dict.fromkeys(users))
-        self._count(distinct, reads)
+        self._count(len(users), len(missing))
+        if not unknown and not writes:  # who is not in memory has no profile there
+            return seats, True
+        reads = self._reads([numbers[row] for row in missing], [users[row] for row in missing])
+        of_unknown = [users[row] for row in unknown]
+        asked = list(dict.fromkeys(of_unknown))
         try:
-            reply = self.store.exchange(list(writes.values()), list(reads.values()), distinct)
+            reply = self.store.exchange(list(writes.values()), list(reads.values()), asked)
         except Unavailable:
             if not self.degrade:
                 raise
-            return seats, None
+            return seats, False
         if writes:
             self._written_at = self.clock()
         self._believe_again()
@@ -123,10 +115,12 @@ class Join:
         self._load(reads, reply)
         if missing:
             seats[missing] = self.working_set.find([numbers[row] for row in missing], [users[row] for row in missing])
-        return seats, dict(zip(distinct, reply.profiles, strict=True))
+        if unknown:
+            self._keep_profiles(seats[unknown], of_unknown, asked, reply)
+        return seats, True
 
-    def _reads(self, numbers: Sequence[int], users: Sequence[str]) -> dict[int, Read]:
-        by_partition: dict[int, dict[str, None]] = {}
+    def _reads(self, numbers: Sequence[int], users: Sequence[bytes]) -> dict[int, Read]:
+        by_partition: dict[int, dict[bytes, None]] = {}
         for number, user in zip(numbers, users, strict=True):
             by_partition.setdefault(number, {})[user] = None
         partitions = self.working_set.partitions
@@ -176,32 +170,22 @@ class Join:
         return partial
 
     def _profiles(
-        self, users: Sequence[str], event_time: NDArray[np.int64], stored: Mapping[str, bytes | None] | None
-    ) -> tuple[list[Any], NDArray[np.uint8]]:
-        if stored is None:
-            return [None] * len(users), np.full(len(users), PROFILE_UNAVAILABLE)
-        degraded = np.zeros(len(users), np.uint8)
-        known, broken = self._decoded(stored)
-        profiles = [known[user] for user in users]
-        computed_at = [NEVER_STALE if profile is None else profile.computed_at for profile in profiles]
-        for row in np.flatnonzero(event_time - np.array(computed_at, np.int64) > self.profile_max_age_ms).tolist():
-            degraded[row], profiles[row] = PROFILE_STALE, None
-        if broken:
-            degraded[[user in broken for user in users]] = PROFILE_INVALID
-        return profiles, degraded
+        self, seats: NDArray[np.int64], event_time: NDArray[np.int64], answered: bool
+    ) -> tuple[Mapping[str, NDArray[Any]], NDArray[np.uint8]]:
+        """Each event's profile columns, and what they lack. Unless Redis answers, what is kept may be outdated."""
+        if answered:
+            return self.profiles.joined(self.working_set.profiles(seats), event_time)
+        columns, _ = self.profiles.joined(np.tile(self.profiles.missing, (len(seats), 1)), event_time)
+        return columns, np.full(len(seats), PROFILE_UNAVAILABLE)
 
-    def _decoded(self, stored: Mapping[str, bytes | None]) -> tuple[dict[str, Any], set[str]]:
-        """Each user's profile, None for those who have none; and those whose profile is broken."""
-        decode, known, broken = self._decode_profile, dict[str, Any](), set[str]()
-        for user, raw in stored.items():
-            try:
-                known[user] = None if raw is None else decode(raw)
-            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-                known[user] = None
-                broken.add(user)
-        return known, broken
+    def _keep_profiles(
+        self, seats: NDArray[np.int64], users: Sequence[bytes], asked: Sequence[bytes], reply: Reply
+    ) -> None:
+        """What was read for the users of these rows, some of whom may have several."""
+        row_of = {user: row for row, user in enumerate(asked)}
+        rows = self.profiles.rows(reply.profiles)
+        self.working_set.put_profiles(seats, rows[[row_of[user] for user in users]])
 
-    def _count(self, distinct: Sequence[str], reads: Mapping[int, Read]) -> None:
-        misses = sum(len(read.users) for read in reads.values())
+    def _count(self, events: int, misses: int) -> None:
         self.metrics.history_cache_misses_total.inc(misses)
-        self.metrics.history_cache_hits_total.inc(max(0, len(distinct) - misses))
+        self.metrics.history_cache_hits_total.inc(events - misses)

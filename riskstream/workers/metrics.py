@@ -143,8 +143,8 @@ class Metrics(Table):
         ArrayHistogram, Row("From the record's timestamp to its committed output", buckets=AGE_BUCKETS)
     ]
 
-    history_cache_hits_total: Annotated[Counter, Row("Histories found in memory")]
-    history_cache_misses_total: Annotated[Counter, Row("Histories asked of Redis")]
+    history_cache_hits_total: Annotated[Counter, Row("Events whose user was in memory")]
+    history_cache_misses_total: Annotated[Counter, Row("Events whose user's history was asked of Redis")]
     history_cache_bytes: Annotated[Gauge, Row("Memory of the histories held")]
     applied_lag_events: Annotated[Family[Gauge], Row("Offsets committed to Kafka but not yet to Redis", "partition")]
     consumer_lag_events: Annotated[Family[Gauge], Row("Offsets in the input not yet committed", "partition")]

@@ -14,10 +14,11 @@ from riskstream.schemas.dead_letter import gap_headers
 from riskstream.schemas.gaps import LONGEST_NOTE, Gap, encode_gaps
 from riskstream.schemas.history import Applied, Keys
 from riskstream.workers.errors import Halt, Unavailable
-from riskstream.workers.history_store import HistoryStore, connect
+from riskstream.workers.history_store import HistoryStore
 from riskstream.workers.kafka.admin import describe_topics
 from riskstream.workers.kafka.group import Group
 from riskstream.workers.kafka.offsets import Span
+from riskstream.workers.redis_line import connect
 from riskstream.workers.settings import Settings
 
 

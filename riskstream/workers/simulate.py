@@ -150,7 +150,7 @@ def profiles_to_parquet(path: Path, log: SimulatedLog, days: int) -> int:
 
 def encode_profiles(log: SimulatedLog) -> list[tuple[bytes, bytes]]:
     """Redis keys and values of the log's profiles, as another system would write them."""
-    return [(profile_key(user), msgspec.json.encode(profile)) for user, profile in log.profiles.items()]
+    return [(profile_key(user.encode()), msgspec.json.encode(profile)) for user, profile in log.profiles.items()]
 
 
 @contextmanager

@@ -6,8 +6,9 @@ import typer
 
 from riskstream.models.simulation import SimulatedLog, SimulationConfig
 from riskstream.workers.errors import Unavailable
-from riskstream.workers.history_store import HistoryStore, connect
+from riskstream.workers.history_store import HistoryStore
 from riskstream.workers.kafka.upstream import upstream_producer
+from riskstream.workers.redis_line import connect
 from riskstream.workers.settings import Settings
 from riskstream.workers.simulate import (
     Pace,

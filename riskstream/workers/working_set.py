@@ -1,4 +1,4 @@
-"""The recent users' histories of the partitions this worker owns, in memory.
+"""The recent users' histories of the partitions this worker owns, in memory, and their profiles.
 
 The input log is the truth, Redis a write-behind cache of it, this the working set. Everything here comes from
 committed input: a batch's facts are absorbed only after its commit was confirmed.
@@ -7,6 +7,7 @@ committed input: a batch's facts are absorbed only after its commit was confirme
 import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import product
 from typing import NamedTuple
 
 import numpy as np
@@ -27,6 +28,7 @@ from riskstream.workers.fact_memory import (
     LENGTH,
     OWNER,
     PENDING,
+    PROFILED,
     ROOM,
     STATE,
     STORED,
@@ -36,8 +38,8 @@ from riskstream.workers.fact_memory import (
 )
 from riskstream.workers.history_store import APPEND, REPLACE, Write
 
-USER_OVERHEAD_BYTES = 240
-"""Of a dict entry, a name and a seat, over the room for the facts themselves."""
+USER_OVERHEAD_BYTES = 300
+"""Of a dict entry, a name, a seat and a profile, over the room for the facts themselves."""
 
 NOBODY = -1
 """In place of a seat: the user's history is not in memory."""
@@ -60,7 +62,7 @@ class Partition:
     mark: bytes
     since: int
     whole: bool = True
-    seats: dict[str, int] = field(default_factory=dict)
+    seats: dict[bytes, int] = field(default_factory=dict)
     pending: list[int] = field(default_factory=list)
     unsettled: Write | None = None
     under_way: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))  # the seats of `unsettled`
@@ -98,7 +100,8 @@ class WorkingSet:
         self._limit = capacity + max(1, capacity // 4)
         self._max_bytes = max_bytes
         self._memory = FactMemory(len(layout.words), max_bytes)
-        self._names: list[str] = []  # by seat
+        self._names: list[bytes] = []  # by seat
+        self._profiles: NDArray[np.float64] = np.empty((0, 0))  # a row for each seat, good where it is PROFILED
         self._strangers: NDArray[np.int64] = np.empty(0, np.int64)
         self.partitions: dict[int, Partition] = {}
 
@@ -138,16 +141,16 @@ class WorkingSet:
         """Bytes held for one partition, its users' empty rooms included."""
         return self._memory.rows[partition.number] * self._layout.size + len(partition.seats) * USER_OVERHEAD_BYTES
 
-    def find(self, numbers: Sequence[int], users: Sequence[str]) -> NDArray[np.int64]:
+    def find(self, numbers: Sequence[int], users: Sequence[bytes]) -> NDArray[np.int64]:
         """The seat of each row's user, NOBODY for one whose history is not in memory."""
         seats_of = {number: partition.seats.get for number, partition in self.partitions.items()}
         return np.array([seats_of[n](user, NOBODY) for n, user in zip(numbers, users, strict=True)], np.int64)
 
-    def history(self, partition: Partition, user: str) -> NDArray[np.int64]:
+    def history(self, partition: Partition, user: bytes) -> NDArray[np.int64]:
         """The facts of a user who is in memory, int64[n, W]."""
         return self._memory.history(partition.seats[user])
 
-    def load(self, partition: Partition, users: Sequence[str], values: Sequence[bytes | None]) -> None:
+    def load(self, partition: Partition, users: Sequence[bytes], values: Sequence[bytes | None]) -> None:
         """Take what Redis holds of these users, none of whom is in memory. Raises CorruptHistory."""
         stored = decode_histories(values, self._layout, partition.applied)
         seats = self._take(partition.number, users, stored.counts)
@@ -155,8 +158,35 @@ class WorkingSet:
         self._memory.seats[seats, STATE] = np.where(stored.exact, 0, ANEW)
         partition.seats.update(zip(users, seats.tolist(), strict=True))
 
+    def has_profile(self, seats: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """bool[n]; NOBODY has none."""
+        known: NDArray[np.bool_] = (self._memory.seats[seats, STATE] & PROFILED > 0) & (seats != NOBODY)
+        return known
+
+    def put_profiles(self, seats: NDArray[np.int64], rows: NDArray[np.float64]) -> None:
+        """Keep what was read of these users, float64[n, w]."""
+        if len(self._profiles) < len(self._memory.seats):
+            kept, self._profiles = self._profiles, np.empty((len(self._memory.seats), rows.shape[1]))
+            self._profiles[: len(kept)] = kept.reshape(-1, rows.shape[1])
+        self._profiles[seats] = rows
+        self._memory.seats[seats, STATE] |= PROFILED
+
+    def profiles(self, seats: NDArray[np.int64]) -> NDArray[np.float64]:
+        """A copy of what was put, float64[n, w]."""
+        return self._profiles[seats]
+
+    def forget_profiles(self, users: Iterable[bytes] | None) -> None:
+        """Those of some users, whoever they are; None for all."""
+        table = self._memory.seats
+        if users is None:
+            table[:, STATE] &= ~PROFILED
+            return
+        for user, partition in product(users, self.partitions.values()):
+            if (seat := partition.seats.get(user)) is not None:
+                table[seat, STATE] &= ~PROFILED
+
     def gather(
-        self, seats: NDArray[np.int64], numbers: Sequence[int], users: Sequence[str], facts: NDArray[np.int64]
+        self, seats: NDArray[np.int64], numbers: Sequence[int], users: Sequence[bytes], facts: NDArray[np.int64]
     ) -> Gathered:
         """Lay the batch's own `facts` int64[n, W], one a row, behind their users' histories."""
         self._forget_strangers()
@@ -181,19 +211,19 @@ class WorkingSet:
                 memory.seats[seat, STATE] |= ANEW
         self._forget_strangers()
 
-    def _take(self, owner: int, users: Sequence[str], lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+    def _take(self, owner: int, users: Sequence[bytes], lengths: NDArray[np.int64]) -> NDArray[np.int64]:
         seats = self._memory.take(owner, lengths)
-        self._names += [""] * (len(self._memory.seats) - len(self._names))
+        self._names += [b""] * (len(self._memory.seats) - len(self._names))
         for seat, user in zip(seats.tolist(), users, strict=True):
             self._names[seat] = user
         return seats
 
     def _seat_strangers(
-        self, seats: NDArray[np.int64], numbers: Sequence[int], users: Sequence[str]
+        self, seats: NDArray[np.int64], numbers: Sequence[int], users: Sequence[bytes]
     ) -> NDArray[np.int64]:
         """For this batch alone: rows of one user, whose past could not be read, see each other."""
         rows = np.flatnonzero(seats == NOBODY).tolist()
-        seat_of: dict[tuple[int, str], int] = {}
+        seat_of: dict[tuple[int, bytes], int] = {}
         for row in rows:
             key = numbers[row], users[row]
             if key not in seat_of:
@@ -216,14 +246,15 @@ class WorkingSet:
         if not partition.whole or target.encode() == partition.mark:
             return None
         seats, table = np.array(partition.pending, np.int64), self._memory.seats
-        anew = (table[seats, STATE] & ANEW).astype(np.bool_)
+        state = table[seats, STATE]
+        anew = (state & ANEW).astype(np.bool_)
         raw, ends = self._memory.not_stored(seats)
         values: list[bytes | bytearray] = [raw[a:b] for a, b in zip([0, *ends], ends, strict=False)]
         for row in np.flatnonzero(anew).tolist():
             values[row] = encode_history(target.epoch, values[row])
         modes = bytearray(np.where(anew, REPLACE, APPEND).tobytes())
         users = [self._names[seat] for seat in partition.pending]
-        table[seats, STORED], table[seats, STATE] = table[seats, LENGTH], UNDER_WAY
+        table[seats, STORED], table[seats, STATE] = table[seats, LENGTH], state & PROFILED | UNDER_WAY
         partition.pending, partition.under_way = [], seats
         partition.unsettled = Write(partition.keys, partition.mark, target.encode(), modes, users, values)
         return partition.unsettled
@@ -252,7 +283,7 @@ class WorkingSet:
         partition.whole = False
         partition.pending = []
         partition.unsettled = None
-        self._memory.seats[np.fromiter(partition.seats.values(), np.int64), STATE] = 0
+        self._memory.seats[np.fromiter(partition.seats.values(), np.int64), STATE] &= PROFILED
 
     def evict(self) -> None:
         """Drop least recently used users that Redis holds, once a partition is above its share of the bound.

@@ -16,7 +16,6 @@ import numpy as np
 
 from riskstream.models.bundle import load_bundle
 from riskstream.models.history import aggregate
-from riskstream.schemas.history import profile_key
 from riskstream.schemas.score import RiskScore, decode_score
 from riskstream.workers.scoring import Outcome
 from tests.bench.bundles import session_of
@@ -56,7 +55,7 @@ def floor_us(flow: Flow, outcome: Outcome, trees: int) -> dict[str, float]:
     wire = Wire(flow.rig.world.stack.redis_url)
     steps: dict[str, Callable[[], object]] = {
         "decode": _decode(flow, outcome),
-        "join": _profiles(wire, outcome),
+        "join": _profiles(outcome),
         "history": _history(flow, outcome),
         "assemble": lambda: outcome.aggregates.values.astype(np.float32),
         "score": _score(flow, outcome, trees),
@@ -74,9 +73,10 @@ def _decode(flow: Flow, outcome: Outcome) -> Callable[[], object]:
     return lambda: [decode(value) for value in values]
 
 
-def _profiles(wire: Wire, outcome: Outcome) -> Callable[[], object]:
-    keys = list({profile_key((key or b"").decode()) for key in outcome.batch.records.keys})
-    return lambda: wire.ask(b"MGET", *keys)
+def _profiles(outcome: Outcome) -> Callable[[], object]:
+    keys = [key or b"" for key in outcome.batch.records.keys]
+    profiles = dict.fromkeys(keys, outcome.joined.profile)
+    return lambda: [profiles[key] for key in keys]
 
 
 def in_one_piece(outcome: Outcome) -> Outcome:

@@ -14,10 +14,12 @@ from riskstream.models.scorer import Scorer
 from riskstream.schemas.decode import Decoder, Records
 from riskstream.schemas.history import Applied
 from riskstream.schemas.partitioner import partitions_of
-from riskstream.workers.history_store import HistoryStore, Read, connect
+from riskstream.workers.history_store import HistoryStore, Read
 from riskstream.workers.join import Join
 from riskstream.workers.kafka.input import Batch
 from riskstream.workers.metrics import Metrics
+from riskstream.workers.profiles import Profiles
+from riskstream.workers.redis_line import connect
 from riskstream.workers.scoring import Model, Outcome, Scoring, Topics
 from riskstream.workers.stats import Stats, Target
 from riskstream.workers.working_set import LogSpan, WorkingSet
@@ -67,7 +69,7 @@ class Flow:
         """The workload has been stored by the rig."""
         domain, settings = rig.world.domain, rig.world.settings(rig.name)
         self.rig, self.domain, self.clock = rig, domain, StageClock()
-        self._users = workload.users
+        self._users = [user.encode() for user in workload.users]
         self.metrics = Metrics(CollectorRegistry())
         self.metrics.stage_seconds = cast(Any, self.clock)
         self.store = HistoryStore(connect(settings.redis_url, 10_000), ttl_ms=2 * domain.features.spec.horizon_ms)
@@ -77,8 +79,8 @@ class Flow:
             domain,
             self.working_set,
             self.store,
+            Profiles(domain, domain.profile_max_age_ms),
             self.metrics,
-            profile_max_age_ms=domain.profile_max_age_ms,
             write_behind_ms=NEVER,
             write_behind_users=NEVER,
             degrade=False,
@@ -102,13 +104,16 @@ class Flow:
 
     def remember(self) -> None:
         """Every user of the workload is read into memory."""
-        places = partitions_of([user.encode() for user in self._users], self.rig.partitions)
+        places = partitions_of(self._users, self.rig.partitions)
         for number, partition in self.working_set.partitions.items():
             users = [self._users[row] for row in np.flatnonzero(places == number).tolist()]
             for start in range(0, len(users), 1_000):
                 some = users[start : start + 1_000]
-                ((_, values),) = self.store.exchange([], [Read(partition.keys, some)], []).histories
+                reply = self.store.exchange([], [Read(partition.keys, some)], some)
+                ((_, values),) = reply.histories
                 self.working_set.load(partition, some, values)
+                seats = self.working_set.find([number] * len(some), some)
+                self.working_set.put_profiles(seats, self.join.profiles.rows(reply.profiles))
 
     def batches(self, records: list[Record], size: int) -> Iterator[Batch]:
         """The records cut into batches, with offsets that go on where the last batch ended."""

@@ -23,7 +23,7 @@ from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-def
 from riskstream.deploy.stack.processes import die_with_parent
 from riskstream.schemas.history import COMPLETE, Applied, Keys, encode_history, profile_key
 from riskstream.schemas.partitioner import partitions_of
-from riskstream.workers.history_store import connect
+from riskstream.workers.redis_line import connect
 from tests.bench.workload import PARTITIONS, Record, Workload
 from tests.bench.world import World, topics_of
 
@@ -80,7 +80,9 @@ class Rig:
     def store(self, workload: Workload) -> None:
         """Put the users' pasts and profiles where a worker finds them."""
         self.store_pasts(workload)
-        profiles = ((profile_key(user), msgspec.json.encode(profile)) for user, profile in workload.profiles.items())
+        profiles = (
+            (profile_key(user.encode()), msgspec.json.encode(profile)) for user, profile in workload.profiles.items()
+        )
         client = connect(self.world.stack.redis_url, 10_000)
         for chunk in _chunks(profiles, 1_000):
             client.mset(dict(chunk))
@@ -94,7 +96,7 @@ class Rig:
         places = partitions_of([user.encode() for user in workload.past], self.partitions).tolist()
         keys = [self.keys(partition) for partition in range(self.partitions)]
         stored = (
-            (keys[place].history(user), encode_history(EPOCH, facts.tobytes()))
+            (keys[place].history(user.encode()), encode_history(EPOCH, facts.tobytes()))
             for place, (user, facts) in zip(places, workload.past.items(), strict=True)
         )
         for chunk in _chunks(stored, 500):

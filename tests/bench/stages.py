@@ -1,7 +1,7 @@
 """What each stage of the worker costs, by batch size: CPU microseconds per event, with the worker's own code.
 
 Between a stage's begin and its end lies what the worker itself takes for that stage. The join is measured with every
-user in memory (hit) and with every user read from Redis (miss); profiles are read from Redis either way.
+user in memory (hit), history and profile, and with every user read from Redis (miss).
 """
 
 import statistics
@@ -77,7 +77,7 @@ def _parts(flow: Flow, outcome: Outcome) -> dict[str, float]:
     """What the join and the assembling are made of."""
     batch, domain, joined = outcome.batch, flow.domain, outcome.joined
     events = flow.decoder(batch.records).events
-    users, offsets = [event.user_id for event in events], np.array(batch.offsets, np.int64)
+    users, offsets = [event.user_id.encode() for event in events], np.array(batch.offsets, np.int64)
     distinct = list(dict.fromkeys(users))
     columns = domain.columns(events)
     facts = domain.facts(columns, offsets)

@@ -40,20 +40,20 @@ def private_store(private_redis: RedisServer) -> Iterator[HistoryStore]:
 
 def write(keys: Keys, expected: bytes, applied: bytes, mode: bytes = REPLACE, **values: bytes) -> Write:
     modes = bytearray(mode * len(values))
-    return Write(keys, expected, applied, modes, list(values), list(values.values()))
+    return Write(keys, expected, applied, modes, [user.encode() for user in values], list(values.values()))
 
 
 def mark_after(store: HistoryStore, *writes: Write) -> bytes:
     return store.exchange(list(writes), [], []).marks[-1]
 
 
-def stored(store: HistoryStore, keys: Keys, user: str = "u") -> bytes | None:
+def stored(store: HistoryStore, keys: Keys, user: bytes = b"u") -> bytes | None:
     return store.history(keys, user)[1]
 
 
 def test_histories_and_the_mark_move_together_and_read_back_together(store: HistoryStore, keys: Keys) -> None:
     first, more = write(keys, b"", b"1", u=b"ab", v=b"x"), write(keys, b"1", b"2", APPEND, u=b"cd")
-    reply = store.exchange([first, more], [Read(keys, ["u", "nobody", "v"])], [])
+    reply = store.exchange([first, more], [Read(keys, [b"u", b"nobody", b"v"])], [])
     assert reply.marks == [b"1", b"2"]
     assert reply.histories == [(b"2", [b"abcd", None, b"x"])]
 
@@ -62,12 +62,12 @@ def test_a_wrong_mark_changes_nothing_and_is_told(store: HistoryStore, keys: Key
     mark_after(store, write(keys, b"", b"1", u=b"ab"))
     assert mark_after(store, write(keys, b"0", b"2", REPLACE, u=b"zombie")) == b"1"
     assert mark_after(store, write(keys, b"", b"2", APPEND, u=b"zombie")) == b"1"
-    assert store.history(keys, "u")[:2] == (b"1", b"ab")
+    assert store.history(keys, b"u")[:2] == (b"1", b"ab")
 
 
 def test_a_mark_that_is_gone_changes_nothing(store: HistoryStore, keys: Keys) -> None:
     assert mark_after(store, write(keys, b"1", b"2", u=b"ab")) == b""
-    assert store.history(keys, "u")[:2] == (None, None)
+    assert store.history(keys, b"u")[:2] == (None, None)
 
 
 def test_the_same_write_again_succeeds_and_is_done_once(store: HistoryStore, keys: Keys) -> None:
@@ -80,19 +80,19 @@ def test_the_same_write_again_succeeds_and_is_done_once(store: HistoryStore, key
 def test_an_append_to_a_key_that_is_gone_asks_for_the_whole(store: HistoryStore, keys: Keys) -> None:
     mark_after(store, write(keys, b"", b"1", v=b"x"))
     assert mark_after(store, write(keys, b"1", b"2", APPEND, v=b"y", u=b"cd")) == GONE
-    assert store.exchange([], [Read(keys, ["u", "v"])], []).histories == [(b"1", [None, b"x"])]
+    assert store.exchange([], [Read(keys, [b"u", b"v"])], []).histories == [(b"1", [None, b"x"])]
 
 
 def test_histories_expire_and_marks_do_not(store: HistoryStore, keys: Keys) -> None:
     mark_after(store, write(keys, b"", b"1", u=b"ab"), write(keys, b"1", b"2", APPEND, u=b"cd"))
-    assert 59_000 < store.client.pttl(keys.history("u")) <= 60_000
+    assert 59_000 < store.client.pttl(keys.history(b"u")) <= 60_000
     assert store.client.pttl(keys.applied) == -1
 
 
 def test_profiles_come_in_the_order_asked(store: HistoryStore, unique_name: Callable[[str], str]) -> None:
-    user = unique_name("u")
+    user = unique_name("u").encode()
     store.put_profiles([(profile_key(user), b"{}")])
-    assert store.exchange([], [], ["nobody", user]).profiles == [None, b"{}"]
+    assert store.exchange([], [], [b"nobody", user]).profiles == [None, b"{}"]
 
 
 def test_a_lost_script_is_loaded_anew(private_store: HistoryStore, keys: Keys) -> None:

@@ -13,18 +13,18 @@ from riskstream.models.domain import load_domain
 from riskstream.schemas.decode import Decoded
 from riskstream.schemas.history import Keys, profile_key
 from riskstream.schemas.payment import Payment, PaymentProfile
-from riskstream.workers.errors import StateLost, Unavailable
-from riskstream.workers.history_store import HistoryStore
-from riskstream.workers.join import (
+from riskstream.schemas.score import (
     HISTORY_PARTIAL,
     HISTORY_UNAVAILABLE,
     PROFILE_INVALID,
     PROFILE_STALE,
     PROFILE_UNAVAILABLE,
-    Join,
-    Joined,
 )
+from riskstream.workers.errors import StateLost, Unavailable
+from riskstream.workers.history_store import HistoryStore
+from riskstream.workers.join import Join, Joined
 from riskstream.workers.metrics import Metrics
+from riskstream.workers.profiles import Profiles
 from riskstream.workers.working_set import LogSpan, Partition, WorkingSet
 from tests.support.stores import quick_store
 
@@ -52,8 +52,8 @@ def new_join(stack: LocalStack, keys: Keys) -> Iterator[NewJoin]:
             DOMAIN,
             working_set,
             store,
+            Profiles(DOMAIN, DAY),
             Metrics(CollectorRegistry()),
-            profile_max_age_ms=DAY,
             write_behind_ms=0,
             write_behind_users=1,
             degrade=degrade,
@@ -154,7 +154,7 @@ def test_a_deleted_key_is_written_as_a_whole(new_join: NewJoin, keys: Keys) -> N
     join = new_join()
     commit(join, 0, payment("u"))
     join.flush([partition_of(join)])
-    join.store.client.delete(keys.history("u"))
+    join.store.client.delete(keys.history(b"u"))
     commit(join, 1, payment("u"))
     forget(join)
     assert past(joined(join, 2, payment("u"))) == [0, 1]
@@ -164,7 +164,7 @@ def test_a_history_that_is_cut_off_is_rebuilt_and_then_believed(new_join: NewJoi
     join = new_join()
     commit(join, 0, payment("u"))
     forget(join)
-    join.store.client.append(keys.history("u"), b"x")
+    join.store.client.append(keys.history(b"u"), b"x")
     with pytest.raises(StateLost, match="corrupt"):
         joined(join, 1, payment("u"))
     join.working_set.open(0, keys, partition_of(join).mark, LogSpan(0, 1), rebuild=True)
@@ -209,7 +209,79 @@ def test_profiles_too_old_or_broken_count_as_missing_and_are_said(
     good, old, broken, none = (unique_name(kind) for kind in ("good", "old", "broken", "none"))
     at = [PaymentProfile(computed_at=NOW - age, kyc_level=2) for age in (DAY, DAY + 1)]
     values = [*map(msgspec.json.encode, at), b'{"computed_at": "\xff']
-    join.store.put_profiles([(profile_key(u), v) for u, v in zip((good, old, broken), values, strict=True)])
+    join.store.put_profiles([(profile_key(u.encode()), v) for u, v in zip((good, old, broken), values, strict=True)])
     result = joined(join, 0, *map(payment, (good, old, broken, none)))
     assert result.degraded.tolist() == [0, PROFILE_STALE, PROFILE_INVALID, 0]
     assert np.isnan(result.profile["kyc_level"]).tolist() == [False, True, True, True]
+
+
+def put(join: Join, user: str, level: int) -> None:
+    """Another system writes a profile."""
+    profile = msgspec.json.encode(PaymentProfile(computed_at=NOW, kyc_level=level))
+    join.store.put_profiles([(profile_key(user.encode()), profile)])
+
+
+def level(join: Join, user: str) -> float:
+    """As the next event of the user has it."""
+    return float(joined(join, 0, payment(user)).profile["kyc_level"][0])
+
+
+def test_a_profile_is_read_once_and_again_when_it_was_written(
+    new_join: NewJoin, unique_name: Callable[[str], str]
+) -> None:
+    join, user = new_join(), unique_name("u")
+    for expected in (1, 2):
+        put(join, user, expected)
+        assert level(join, user) == expected
+        reads = reads_of(join)
+        assert level(join, user) == expected
+        assert reads_of(join) == reads
+
+
+def reads_of(join: Join) -> int:
+    """How many MGET Redis has answered."""
+    return int(join.store.client.info("commandstats")["cmdstat_mget"]["calls"])
+
+
+def test_a_profile_ages_though_it_is_not_read_again(new_join: NewJoin, unique_name: Callable[[str], str]) -> None:
+    join, user = new_join(), unique_name("u")
+    put(join, user, 1)
+    assert level(join, user) == 1
+    assert joined(join, 0, payment(user, NOW + DAY + 1)).degraded.tolist() == [PROFILE_STALE]
+    assert level(join, user) == 1
+
+
+def test_a_profile_is_not_that_of_who_had_the_place_in_memory_before(
+    new_join: NewJoin, unique_name: Callable[[str], str]
+) -> None:
+    join, user = new_join(), unique_name("u")
+    put(join, user, 1)
+    assert level(join, user) == 1
+    forget(join)
+    assert np.isnan(level(join, unique_name("v")))
+
+
+def test_profiles_outlive_writing_behind(new_join: NewJoin, unique_name: Callable[[str], str]) -> None:
+    join, user = new_join(), unique_name("u")
+    put(join, user, 1)
+    commit(join, 0, payment(user))
+    join.flush([partition_of(join)])
+    reads = reads_of(join)
+    assert level(join, user) == 1
+    assert reads_of(join) == reads
+
+
+def test_a_redis_that_was_emptied_has_no_profiles(new_join: NewJoin, private_redis: RedisServer) -> None:
+    join = new_join(private_redis.url)
+    put(join, "u", 1)
+    assert level(join, "u") == 1
+    join.store.client.flushall()
+    assert np.isnan(level(join, "u"))
+
+
+def test_a_redis_that_is_away_leaves_no_profile_to_be_believed(new_join: NewJoin, private_redis: RedisServer) -> None:
+    join = new_join(private_redis.url)
+    put(join, "u", 1)
+    assert level(join, "u") == 1
+    private_redis.stop()
+    assert joined(join, 0, payment("u")).degraded.tolist() == [PROFILE_UNAVAILABLE]

@@ -28,7 +28,9 @@ def offsets_of(raw: bytes | bytearray) -> list[int]:
     return [int(offset) for offset in np.frombuffer(raw, WORD).reshape(-1, len(LAYOUT.words))[:, 0]]
 
 
-def gather_known(memory: WorkingSet, numbers: Sequence[int], users: Sequence[str], own: NDArray[np.int64]) -> Gathered:
+def gather_known(
+    memory: WorkingSet, numbers: Sequence[int], users: Sequence[bytes], own: NDArray[np.int64]
+) -> Gathered:
     """As a worker gathers a batch, with a Redis that holds nothing of users who are not in memory."""
     for number, user in dict.fromkeys(zip(numbers, users, strict=True)):
         if user not in memory.partitions[number].seats:

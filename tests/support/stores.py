@@ -1,6 +1,7 @@
 """Ways to a real Redis that do not wait long."""
 
-from riskstream.workers.history_store import HistoryStore, connect
+from riskstream.workers.history_store import HistoryStore
+from riskstream.workers.redis_line import connect
 
 
 def quick_store(url: str, give_up_ms: int = 300, timeout_ms: int = 100) -> HistoryStore:

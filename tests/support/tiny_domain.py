@@ -45,7 +45,7 @@ def hashes(ids: list[str]) -> NDArray[np.int64]:
     return np.array([xxhash.xxh3_64_intdigest(i.encode()) for i in ids], np.uint64).view(np.int64)
 
 
-def profiles(found: Sequence[LoginProfile | None], event_time: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
+def profiles(found: Sequence[LoginProfile | None]) -> dict[str, NDArray[Any]]:
     return {}
 
 

@@ -20,8 +20,8 @@ MAY_IMPORT = {
 # A client library lives in one place, where its errors are translated. Deployment may use it as any client does.
 HOMES = {
     "confluent_kafka": ("workers.kafka", "deploy"),
-    "redis": ("workers.history_store", "deploy"),
-    "hiredis": ("workers.history_store",),
+    "redis": ("workers.history_store", "workers.redis_line", "deploy"),
+    "hiredis": ("workers.redis_line",),
     "onnxruntime": ("models.scorer",),
     "onnx": ("models.bundle", "models.graph", "models.tree_walk", "models.training"),
     "prometheus_client": ("workers",),

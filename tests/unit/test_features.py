@@ -34,7 +34,7 @@ def inputs(known: bool = True) -> Inputs:
     values = aggregate(HISTORY, facts, np.zeros(len(facts), np.int64), PLACES[1]).values  # as if of one user
     found = PROFILES if known else [None] * len(LOG)
     past = dict(zip(HISTORY.columns, values.T, strict=True))
-    return Inputs(columns, past, DOMAIN.profiles(found, columns["event_time"]))
+    return Inputs(columns, past, DOMAIN.profiles(found))
 
 
 def computed(row: Feature, x: Inputs) -> NDArray[Any]:
@@ -170,7 +170,7 @@ def test_what_is_missing_has_one_bit_pattern() -> None:
 def test_no_events_make_no_vectors() -> None:
     columns = DOMAIN.columns([])
     none = np.empty((0, len(HISTORY.columns)))
-    assert FEATURES.assemble(columns, none, DOMAIN.profiles([], columns["event_time"])).shape == (
+    assert FEATURES.assemble(columns, none, DOMAIN.profiles([])).shape == (
         0,
         len(FEATURES.names),
     )

@@ -30,7 +30,7 @@ def test_other_bytes_are_no_mark(raw: bytes) -> None:
 def test_keys_of_a_partition_share_a_hash_tag_and_nothing_else() -> None:
     one, other = Keys.of("ns", "t", 1), Keys.of("ns", "t", 11)
     assert one.applied == b"rs:{ns/t/1}:applied"
-    assert one.history("applied") == b"rs:{ns/t/1}:u:applied"
+    assert one.history(b"applied") == b"rs:{ns/t/1}:u:applied"
     assert not other.applied.startswith(one.prefix)
 
 

@@ -80,12 +80,12 @@ def in_batches(domain: Domain, size: int) -> list[str]:
     found: list[str] = []
     for at in range(0, len(LOG), size):
         events, numbers = LOG[at : at + size], PARTITIONS[at : at + size].tolist()
-        users = [event.user_id for event in events]
+        users = [event.user_id.encode() for event in events]
         columns = domain.columns(events)
         gathered = gather_known(memory, numbers, users, domain.facts(columns, OFFSETS[at : at + size]))
         aggregates = aggregate(spec, gathered.facts, gathered.first, gathered.position)
         memory.absorb(gathered, aggregates.original >= 0)
-        profiles = domain.profiles(PROFILES[at : at + size], columns["event_time"])
+        profiles = domain.profiles(PROFILES[at : at + size])
         found += vector_digest(domain.features.assemble(columns, aggregates.values, profiles))
     return found
 

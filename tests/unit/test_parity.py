@@ -69,7 +69,7 @@ class Pipeline:
                 if event.event_id not in self.seen:
                     self.seen.add(event.event_id)
                     self.history.setdefault(event.user_id, []).append(fact)
-            profiles = DOMAIN.profiles([self.profile(event) for event in batch], columns["event_time"])
+            profiles = DOMAIN.profiles([self.profile(event) for event in batch])
             digests += vector_digest(self.finish(DOMAIN.features.assemble(columns, np.array(values), profiles)))
         return digests
 

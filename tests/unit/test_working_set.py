@@ -18,7 +18,7 @@ def fresh(capacity: int = 4, max_bytes: int = 1 << 20) -> tuple[WorkingSet, Part
     return working_set, working_set.partitions[0]
 
 
-def absorb(working_set: WorkingSet, user: str, *offsets: int, repeats: tuple[int, ...] = ()) -> None:
+def absorb(working_set: WorkingSet, user: bytes, *offsets: int, repeats: tuple[int, ...] = ()) -> None:
     """A committed batch of one user's events; Redis holds nothing of users that are not in memory."""
     partition, rows = working_set.partitions[0], len(offsets)
     gathered = gather_known(working_set, [0] * rows, [user] * rows, facts(*offsets))
@@ -26,7 +26,7 @@ def absorb(working_set: WorkingSet, user: str, *offsets: int, repeats: tuple[int
     partition.position = offsets[-1] + 1
 
 
-def kept(working_set: WorkingSet, user: str) -> list[int]:
+def kept(working_set: WorkingSet, user: bytes) -> list[int]:
     """The offsets of a user's history."""
     return list(map(int, working_set.history(working_set.partitions[0], user)[:, 0]))
 
@@ -57,8 +57,8 @@ def test_histories_whose_mark_is_off_the_log_are_rebuilt_under_a_new_epoch(span:
     working_set, _ = fresh()
     assert working_set.open(0, KEYS, MARK, span) == span.log_start
     partition = working_set.partitions[0]
-    working_set.load(partition, ["u"], [encode_history(7, packed(1, 2))])
-    assert not kept(working_set, "u")
+    working_set.load(partition, [b"u"], [encode_history(7, packed(1, 2))])
+    assert not kept(working_set, b"u")
     assert partition.mark == MARK
 
 
@@ -87,8 +87,8 @@ def test_only_a_whole_log_gives_complete_histories(complete: bool, log_start: in
 
 def test_a_row_sees_its_users_past_and_the_earlier_rows_of_its_batch() -> None:
     working_set, _ = fresh()
-    absorb(working_set, "u", 1, 2)
-    gathered = gather_known(working_set, [0, 0, 0], ["u", "v", "u"], facts(3, 4, 5))
+    absorb(working_set, b"u", 1, 2)
+    gathered = gather_known(working_set, [0, 0, 0], [b"u", b"v", b"u"], facts(3, 4, 5))
     pasts = [
         offsets_of(gathered.facts[first:position].tobytes())
         for first, position in zip(gathered.first, gathered.position, strict=True)
@@ -99,34 +99,34 @@ def test_a_row_sees_its_users_past_and_the_earlier_rows_of_its_batch() -> None:
 
 def test_gathering_alone_changes_no_history() -> None:
     working_set, _ = fresh()
-    absorb(working_set, "u", 1)
-    gather_known(working_set, [0], ["u"], facts(2))
-    assert kept(working_set, "u") == [1]
+    absorb(working_set, b"u", 1)
+    gather_known(working_set, [0], [b"u"], facts(2))
+    assert kept(working_set, b"u") == [1]
 
 
 def test_repeats_are_no_facts() -> None:
     working_set, _ = fresh()
-    absorb(working_set, "u", 1, 2, 3, repeats=(2,))
-    assert kept(working_set, "u") == [1, 3]
+    absorb(working_set, b"u", 1, 2, 3, repeats=(2,))
+    assert kept(working_set, b"u") == [1, 3]
     assert next_write(working_set)[1] == [1, 3]
 
 
 def test_a_long_history_keeps_its_capacity_and_is_then_written_as_a_whole() -> None:
     working_set, _ = fresh(capacity=4)
-    absorb(working_set, "u", 1)
+    absorb(working_set, b"u", 1)
     write(working_set)
-    absorb(working_set, "u", 2, 3, 4, 5)
-    assert kept(working_set, "u") == [1, 2, 3, 4, 5], "trimmed before the slack is used"
-    absorb(working_set, "u", 6)
-    assert kept(working_set, "u") == [3, 4, 5, 6]
+    absorb(working_set, b"u", 2, 3, 4, 5)
+    assert kept(working_set, b"u") == [1, 2, 3, 4, 5], "trimmed before the slack is used"
+    absorb(working_set, b"u", 6)
+    assert kept(working_set, b"u") == [3, 4, 5, 6]
     assert next_write(working_set) == ("R", [3, 4, 5, 6])
 
 
 def test_a_write_is_the_same_until_it_is_settled() -> None:
     working_set, partition = fresh()
-    absorb(working_set, "u", 1)
+    absorb(working_set, b"u", 1)
     first = working_set.write(partition)
-    absorb(working_set, "u", 2)
+    absorb(working_set, b"u", 2)
     assert first
     assert working_set.write(partition) is first
     working_set.settle(partition, first)
@@ -138,7 +138,7 @@ def test_a_write_is_the_same_until_it_is_settled() -> None:
 
 def test_what_was_written_is_what_is_read() -> None:
     working_set, partition = fresh()
-    absorb(working_set, "u", 1, 2)
+    absorb(working_set, b"u", 1, 2)
     whole = working_set.write(partition)
     assert whole
     working_set.settle(partition, whole)
@@ -148,16 +148,16 @@ def test_what_was_written_is_what_is_read() -> None:
 
 def test_nothing_new_is_nothing_to_write() -> None:
     working_set, partition = fresh()
-    absorb(working_set, "u", 1)
+    absorb(working_set, b"u", 1)
     write(working_set)
     assert working_set.write(partition) is None
 
 
 def test_a_key_that_was_gone_is_written_as_a_whole() -> None:
     working_set, partition = fresh()
-    absorb(working_set, "u", 1)
+    absorb(working_set, b"u", 1)
     write(working_set)
-    absorb(working_set, "u", 2)
+    absorb(working_set, b"u", 2)
     refused = working_set.write(partition)
     assert refused
     working_set.rewrite(partition)
@@ -167,14 +167,14 @@ def test_a_key_that_was_gone_is_written_as_a_whole() -> None:
 def test_a_value_that_is_not_exact_is_written_as_a_whole() -> None:
     working_set, _ = fresh()
     working_set.open(0, KEYS, MARK, LogSpan(0, 50))
-    working_set.load(working_set.partitions[0], ["u"], [encode_history(7, packed(1, 1, 60))])
-    absorb(working_set, "u", 50)
+    working_set.load(working_set.partitions[0], [b"u"], [encode_history(7, packed(1, 1, 60))])
+    absorb(working_set, b"u", 50)
     assert next_write(working_set) == ("R", [1, 50])
 
 
 def test_a_past_that_could_not_be_read_is_known_as_such_and_stops_the_writing() -> None:
     working_set, partition = fresh()
-    gathered = working_set.gather(working_set.find([0], ["u"]), [0], ["u"], facts(1))
+    gathered = working_set.gather(working_set.find([0], [b"u"]), [0], [b"u"], facts(1))
     assert not gathered.known.any()
     working_set.absorb(gathered, np.zeros(1, np.bool_))
     partition.position = 2
@@ -183,31 +183,31 @@ def test_a_past_that_could_not_be_read_is_known_as_such_and_stops_the_writing() 
 
 def test_what_redis_does_not_hold_yet_stays_in_memory() -> None:
     working_set, partition = fresh(max_bytes=1_000)  # two users and a half
-    absorb(working_set, "settled", 1)
+    absorb(working_set, b"settled", 1)
     write(working_set)
-    absorb(working_set, "unsettled", 2)
+    absorb(working_set, b"unsettled", 2)
     assert working_set.write(partition)
-    absorb(working_set, "pending", 3)
+    absorb(working_set, b"pending", 3)
     working_set.evict()
-    assert list(partition.seats) == ["unsettled", "pending"]
+    assert list(partition.seats) == [b"unsettled", b"pending"]
 
 
 def test_the_least_recently_used_leave_until_the_bound_holds() -> None:
     working_set, partition = fresh(max_bytes=20_000)
     for number in range(100):
-        absorb(working_set, f"u{number}", number)
-    absorb(working_set, "u0", 100)
+        absorb(working_set, b"u%d" % number, number)
+    absorb(working_set, b"u0", 100)
     write(working_set)
     working_set.evict()
     assert working_set.size <= 20_000
-    assert "u0" in partition.seats
-    assert "u1" not in partition.seats
+    assert b"u0" in partition.seats
+    assert b"u1" not in partition.seats
 
 
 def test_a_batch_larger_than_the_bound_is_written_and_then_leaves() -> None:
     working_set, partition = fresh(max_bytes=1_000)
     for number in range(100):
-        absorb(working_set, f"u{number}", number)
+        absorb(working_set, b"u%d" % number, number)
     working_set.evict()
     assert partition.whole
     write(working_set)
@@ -217,10 +217,10 @@ def test_a_batch_larger_than_the_bound_is_written_and_then_leaves() -> None:
 
 def test_facts_that_redis_does_not_take_are_let_go_at_twice_the_bound() -> None:
     working_set, partition = fresh(max_bytes=1_000)
-    absorb(working_set, "u0", 0)
+    absorb(working_set, b"u0", 0)
     assert working_set.write(partition)
     for number in range(1, 100):
-        absorb(working_set, f"u{number}", number)
+        absorb(working_set, b"u%d" % number, number)
     working_set.evict()
     assert not partition.whole
     assert working_set.size <= 1_000

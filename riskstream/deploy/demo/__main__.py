@@ -26,8 +26,9 @@ from riskstream.deploy.stack.__main__ import shown
 from riskstream.deploy.stack.local import HOME
 from riskstream.models.bundle import BundleError
 from riskstream.workers.errors import Unavailable
-from riskstream.workers.history_store import HistoryStore, connect
+from riskstream.workers.history_store import HistoryStore
 from riskstream.workers.kafka.upstream import upstream_producer
+from riskstream.workers.redis_line import connect
 from riskstream.workers.settings import Settings, load_settings
 from riskstream.workers.settings_sources import OWN_PREFIXES, PREFIX, SettingsError
 from riskstream.workers.simulate import encode_profiles

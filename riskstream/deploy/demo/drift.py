@@ -30,8 +30,9 @@ from riskstream.deploy.stack import LocalStack
 from riskstream.deploy.stack.local import HOME
 from riskstream.schemas.drift import Alert, DriftReport
 from riskstream.schemas.payment import Payment
-from riskstream.workers.history_store import HistoryStore, connect
+from riskstream.workers.history_store import HistoryStore
 from riskstream.workers.kafka.upstream import upstream_producer
+from riskstream.workers.redis_line import connect
 from riskstream.workers.settings import Settings, load_settings
 from riskstream.workers.simulate import encode_profiles
 from riskstream.workers.topics import Wish, ensure_topics

@@ -56,7 +56,7 @@ def _histories(lives: Lives, snapshots: Snapshots, found: Ints, rows: Ints) -> I
     past, nothing, profiles = lives.past(rows), _nothing(rows), snapshots.at(found)
     events, features = lives.facts[rows], lives.domain.features
     unknown = np.full((len(rows), len(features.spec.columns)), np.nan)
-    known = lives.domain.profiles(profiles, events.event_time)
+    known = lives.domain.profiles(profiles)
     yield "no history was joined", features.assemble(events.columns, unknown, known)
     for behind in range(1, BEHIND + 1):
         short = [facts[: max(0, len(facts) - behind)] for facts in past]

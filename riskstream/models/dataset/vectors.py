@@ -104,7 +104,7 @@ def measure(domain: Domain, facts: Facts, first: Ints, profiles: Sequence[Any]) 
     """The vectors of facts that lie user by user in offset order; `first` is where the user of each begins."""
     rows = domain.facts(facts.columns, facts.offset)
     aggregates = aggregate(domain.features.spec, rows, first, np.arange(len(facts)))
-    known = domain.profiles(profiles, facts.event_time)
+    known = domain.profiles(profiles)
     return Vectors(domain.features.assemble(facts.columns, aggregates.values, known), aggregates.original)
 
 

@@ -1,0 +1,58 @@
+"""Profiles: what other systems know of users. Rows of numbers, read once and kept until they change.
+
+How old a profile is depends on the event that it is joined to, so that is looked at for each event anew.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from riskstream.models.domain import Domain
+from riskstream.schemas.score import PROFILE_INVALID, PROFILE_STALE
+
+COMPUTED_AT, INVALID, FIELDS = range(3)
+"""Columns of a row; from FIELDS on they are the domain's."""
+
+NEVER_STALE = 1 << 62
+"""In place of the time of a profile that is not there."""
+
+
+class Profiles:
+    """The profiles of one domain. Older than `max_age_ms` at the event counts as missing."""
+
+    def __init__(self, domain: Domain, max_age_ms: int) -> None:
+        self._domain = domain
+        self._max_age_ms = max_age_ms
+        self._decode = msgspec.json.Decoder(domain.profile).decode
+        self._names = tuple(domain.profiles([None]))
+        self.missing: NDArray[np.float64] = self.rows([None])[0]
+        """The row of a user without a profile."""
+
+    def rows(self, stored: Sequence[bytes | None]) -> NDArray[np.float64]:
+        """What Redis holds of n users, float64[n, FIELDS + columns]; of an unreadable profile, that it is."""
+        found = [self._decoded(raw) for raw in stored]
+        profiles = [None if broken else profile for profile, broken in found]
+        times = [NEVER_STALE if profile is None else profile.computed_at for profile in profiles]
+        broken = [broken for _, broken in found]
+        return np.column_stack([times, broken, *self._domain.profiles(profiles).values()]).astype(np.float64)
+
+    def joined(
+        self, rows: NDArray[np.float64], event_time: NDArray[np.int64]
+    ) -> tuple[Mapping[str, NDArray[Any]], NDArray[np.uint8]]:
+        """The domain's columns of n events, and what they lack, as bits of `degraded`. Overwrites what is too old."""
+        stale = event_time - rows[:, COMPUTED_AT] > self._max_age_ms
+        if stale.any():
+            rows[stale] = self.missing
+        degraded = np.where(rows[:, INVALID] > 0, PROFILE_INVALID, np.uint8(0))
+        degraded[stale] = PROFILE_STALE
+        return dict(zip(self._names, rows.T[FIELDS:], strict=True)), degraded
+
+    def _decoded(self, raw: bytes | None) -> tuple[Any, bool]:
+        """The profile, None if there is none, and whether it cannot be read."""
+        try:
+            return None if raw is None else self._decode(raw), False
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return None, True

@@ -1,0 +1,96 @@
+"""A worker's own connection to Redis: whole round trips, and word of the keys that have changed since they were read.
+
+Redis calls it client-side caching. It remembers which keys were read to be kept, and says once, on this connection and
+in order with the answers, that one of them was written, deleted or has expired. With the connection that is over.
+"""
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+import hiredis
+import redis
+import structlog
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+log = structlog.get_logger(__name__)
+
+Command = tuple[Any, ...]
+
+KEEP: Command = (b"CLIENT", b"CACHING", b"YES")
+"""Before a command: Redis is to tell of changes to what it reads."""
+
+
+class RedisLine:
+    """Used by one thread. Connects at its first use, and again after an error."""
+
+    def __init__(self, client: "redis.Redis") -> None:
+        self._connection = client.connection_pool.make_connection()
+        self._connection.register_connect_callback(self._listen)
+        # As redis-py's own cache does, which keeps each answer by itself, where a worker keeps a batch's in columns.
+        cast(Any, self._connection)._parser.set_invalidation_push_handler(self._hear)
+        self._changed: set[bytes] = set()
+        self._lost = False
+        self._refused = False
+
+    def kept(self, command: Command) -> list[Command]:
+        """A command to read what is to be kept; just that command from a Redis that does not tell of changes."""
+        return [command] if self._refused else [KEEP, command]
+
+    def ask(self, commands: Sequence[Command]) -> list[Any]:
+        """The answers, in one round trip. Raises RedisError, a refusal of any command included.
+
+        Packed by hiredis: the client's own way looks at each key and value once more.
+        """
+        try:
+            self._connection.send_packed_command([b"".join(map(hiredis.pack_command, commands))])
+            return [self._connection.read_response() for _ in commands]
+        except redis.exceptions.RedisError:
+            self.close()
+            raise
+
+    def changed(self) -> set[bytes] | None:
+        """The kept keys that have changed since the last call; None when any of them may have.
+
+        Waits for nothing. What changes during a round trip is told by the next call.
+        """
+        try:
+            while self._connection.is_connected and self._connection.can_read():
+                self._connection.read_response(push_request=True)
+        except redis.exceptions.RedisError:
+            self.close()
+        changed, self._changed = self._changed, set()
+        lost, self._lost = self._lost, self._refused
+        return None if lost else changed
+
+    def close(self) -> None:
+        self._connection.disconnect()
+        self._lost = True
+
+    def _listen(self, connection: "redis.connection.Connection") -> None:
+        self._refused = False
+        connection.send_command("CLIENT", "TRACKING", "ON", "OPTIN", check_health=False)
+        try:
+            connection.read_response()
+        except redis.exceptions.ResponseError as error:
+            self._refused = self._lost = True
+            log.warning("Redis does not tell of changes, so profiles are read for each batch", error=str(error))
+
+    def _hear(self, message: list[Any]) -> None:
+        keys = message[1]
+        if keys is None:  # all of them: the server was emptied
+            self._lost = True
+        else:
+            self._changed.update(keys)
+
+
+def connect(url: str, timeout_ms: int) -> "redis.Redis":
+    """A client that fails fast: no hidden retries, since a repeated write must be its caller's decision."""
+    return redis.Redis.from_url(
+        url,
+        socket_timeout=timeout_ms / 1000,
+        socket_connect_timeout=timeout_ms / 1000,
+        retry=Retry(NoBackoff(), 0),
+        decode_responses=False,
+        protocol=3,  # with it, changes are told on the connection that asks
+    )

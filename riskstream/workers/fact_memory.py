@@ -41,7 +41,6 @@ class FactMemory:
     def take(self, owner: int, lengths: Ints) -> Ints:
         """Seats for users of an owner, with room for `lengths` facts, which are to be filled in, and for one more."""
         seats = np.array([self._seat() for _ in lengths], np.int64)
-        self.seats[seats] = 0
         rooms = _room_for(lengths + 1)
         self.seats[seats, START], self.seats[seats, ROOM] = self._rooms(rooms), rooms
         self.seats[seats, LENGTH] = self.seats[seats, STORED] = lengths

@@ -60,7 +60,7 @@ class RedisLine:
         except redis.exceptions.RedisError:
             self.close()
         changed, self._changed = self._changed, set()
-        lost, self._lost = self._lost, self._refused
+        lost, self._lost = self._lost or self._refused, False
         return None if lost else changed
 
     def close(self) -> None:
@@ -73,7 +73,7 @@ class RedisLine:
         try:
             connection.read_response()
         except redis.exceptions.ResponseError as error:
-            self._refused = self._lost = True
+            self._refused = True
             log.warning("Redis does not tell of changes, so profiles are read for each batch", error=str(error))
 
     def _hear(self, message: list[Any]) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from tests.bench.results import Label, Row
-from tests.bench.saturation import Case
+from tests.bench.saturation import SHARE, Case
 
 LARGEST = 2_048
 """The batch size of the floor: the cheapest."""
@@ -48,10 +48,9 @@ def headline(rows: Sequence[Row]) -> dict[str, float]:
 
 def floor_us(rows: Sequence[Row]) -> float | None:
     """The floor's steps added up, once Kafka's were measured too."""
-    steps = {
-        str(row.of["step"]): row.found["us"] for row in rows if row.section == "floor" and row.of["batch"] == LARGEST
-    }
-    return sum(steps.values()) if {"score", "consume", "commit"} <= steps.keys() else None
+    names = {row.of["step"] for row in rows if row.section == "floor" and row.of["batch"] == LARGEST}
+    steps = [found(rows, "floor", "us", {"step": name, "batch": LARGEST}) or 0.0 for name in names]
+    return sum(steps) if {"score", "consume", "commit"} <= names else None
 
 
 def aims(rows: Sequence[Row]) -> Iterator[Aim]:
@@ -75,9 +74,10 @@ def _cost(rows: Sequence[Row]) -> Iterator[Aim]:
         yield Aim("worker / ONNX Runtime alone", numbers["ort_ratio"], 1.2)
     if "naive_ratio" in numbers:
         yield Aim("tutorial's loop / worker", numbers["naive_ratio"], 20, least=True)
-    one, two = (found(rows, "saturation", "events_per_s", Case(workers=workers).label) for workers in (1, 2))
-    if one and two:
-        yield Aim("events a second, two workers / one", two / one, 1.8, least=True)
+    for share, cores in ((SHARE, f"{SHARE:g} of a core for each"), (1.0, "two cores, shared with the broker")):
+        one, two = (found(rows, "saturation", "events_per_s", Case(number, share=share).label) for number in (1, 2))
+        if one and two:
+            yield Aim(f"events a second, two workers / one, {cores}", two / one, 1.8, least=True)
 
 
 def _latency(rows: Sequence[Row]) -> Iterator[Aim]:

@@ -6,7 +6,7 @@ same run: what the worker adds is ours, the rest is the broker and the machine.
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import islice
@@ -20,14 +20,22 @@ from tests.bench.rig import BenchError, Rig
 from tests.bench.workload import Record, Workload
 from tests.bench.world import World, topics_of
 
-WARM_EVENTS, WARM_RATE = 3_000, 1_000
-"""Of each process before the first turn: a broker that has just started now and then stands still for 100 ms."""
+WARM_RATE = 5_000
+"""Of each user's first event, before the first turn: what is measured is of users who are in memory, or of such as
+never stay there; and a broker that has just started now and then stands still for 100 ms."""
 SETTLE_S = 0.5
 """At the beginning of a turn: the sender has just connected."""
 LOST_AFTER_S = 60.0
 LONE_RATE = 2_000
 """Up to so many events a second, each is sent at once and by itself."""
-COMMANDS = {"passthrough": ("tests.bench.passthrough",), "worker": ("riskstream.workers", "worker")}
+WORKER = ("riskstream.workers", "worker")
+FROM_REDIS = "worker, users from Redis"
+PROCESSES: dict[str, tuple[tuple[str, ...], dict[str, str]]] = {
+    "passthrough": (("tests.bench.passthrough",), {}),
+    "worker": (WORKER, {}),
+    FROM_REDIS: (WORKER, {"HISTORY_CACHE_MB": "1"}),
+}
+"""The modules that run, and their settings."""
 _ID = len('{"event_id":"')
 """Both what is sent and what comes out begin so."""
 
@@ -147,34 +155,56 @@ class Pace:
         """Of one turn."""
         return int(self.rate * (SETTLE_S + self.seconds))
 
+    @property
+    def processes(self) -> list[str]:
+        """At high rates, batches are large and a round trip to Redis is little beside them."""
+        return [process for process in PROCESSES if process != FROM_REDIS or self.rate <= LONE_RATE]
+
+    @property
+    def needed(self) -> int:
+        """Events of all turns."""
+        return self.turns * self.events * len(self.processes)
+
 
 def latencies(world: World, workload: Workload, paces: Sequence[Pace]) -> Iterator[Row]:
     """Worker and pass-through, side by side on topics of their own, by turns, at paces of one delivery mode."""
     settings = {"DELIVERY": paces[0].delivery}
     with ExitStack() as running:
-        rigs = []
-        for process, command in COMMANDS.items():
-            name = f"lat-{process}-{paces[0].delivery}".replace("_", "-")
-            rig = running.enter_context(Rig(world, name, world.environment(name, settings)))
+        rigs = {}
+        for number, (process, (command, more)) in enumerate(PROCESSES.items()):
+            name = f"lat-{number}-{paces[0].delivery}".replace("_", "-")
+            rig = running.enter_context(Rig(world, name, world.environment(name, {**settings, **more})))
             rig.store(workload)
-            rig.start(process, command)
-            rigs.append((process, rig))
-        stock = iter(workload.records)
-        for _, rig in rigs:
-            travel(rig, list(islice(stock, WARM_EVENTS)), WARM_RATE)
+            rig.start(command=command)
+            rigs[process] = rig
+        firsts, rest = _firsts(workload.records)
+        for rig in rigs.values():
+            travel(rig, firsts, WARM_RATE)
+        stock = iter(rest)
         for pace in paces:
-            yield from _by_turns(rigs, pace, stock)
+            yield from _by_turns({process: rigs[process] for process in pace.processes}, pace, stock)
 
 
-def _by_turns(rigs: list[tuple[str, Rig]], pace: Pace, stock: Iterator[Record]) -> Iterator[Row]:
-    """Both see the same moods of the machine, and each is as often the first as the second."""
-    trips: dict[str, list[Trip]] = {process: [] for process, _ in rigs}
+def _firsts(records: Sequence[Record]) -> tuple[list[Record], list[Record]]:
+    """Each user's first event, and all the others."""
+    known: set[bytes] = set()
+    firsts: list[Record] = []
+    rest: list[Record] = []
+    for record in records:
+        (rest if record.key in known else firsts).append(record)
+        known.add(record.key)
+    return firsts, rest
+
+
+def _by_turns(rigs: Mapping[str, Rig], pace: Pace, stock: Iterator[Record]) -> Iterator[Row]:
+    """All see the same moods of the machine, and none is always the first."""
+    trips: dict[str, list[Trip]] = {process: [] for process in rigs}
     for turn in range(pace.turns):
-        for process, rig in rigs if turn % 2 else rigs[::-1]:
+        for process in list(rigs)[:: 1 if turn % 2 else -1]:
             records = list(islice(stock, pace.events))
             if len(records) < pace.events:
                 raise BenchError(f"{pace}: too few events to send")
-            trips[process].append(travel(rig, records, pace.rate))
+            trips[process].append(travel(rigs[process], records, pace.rate))
     for process, some in trips.items():
         of: dict[str, Label] = {"delivery": pace.delivery, "rate": round(pace.rate), "process": process}
         yield Row("latency", of, _found(some))

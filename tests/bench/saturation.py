@@ -9,13 +9,15 @@ import time
 from dataclasses import asdict, dataclass
 from typing import Literal
 
-from tests.bench.cpu import MICRO, spent_s
+from tests.bench.cpu import MICRO, rationed, spent_s
 from tests.bench.results import Row
 from tests.bench.rig import BenchError, Rig
 from tests.bench.workload import Shape, Users
 from tests.bench.world import TREES, World
 
 WARM_SHARE = 0.25
+SHARE = 0.2
+"""Of a core for each worker: then two leave the broker as much as it needs, as if it had cores of its own."""
 Engine = Literal["tree_walk", "onnxruntime"]
 
 
@@ -29,11 +31,12 @@ class Case:
     facts: int = 50
     trees: int = TREES
     engine: Engine = "tree_walk"
+    share: float = 1.0  # of its time that each worker may run
     repeat: int = 0
 
     @property
     def name(self) -> str:
-        return f"sat-{'-'.join(map(str, asdict(self).values()))}".replace("_", "-")
+        return f"sat-{'-'.join(map(str, asdict(self).values()))}".replace("_", "-").replace(".", "-")
 
     @property
     def settings(self) -> dict[str, str]:
@@ -62,8 +65,9 @@ def saturate(world: World, case: Case, events: int) -> Row:
             time.sleep(0.3)  # the broker is done with it, too
             cpu = spent_s([*workers, *servers])
             started = time.perf_counter()
-        ended = rig.wait(rig.committed, "scoring the backlog", pause_s=0.05)
-        rig.wait(rig.applied, "writing the backlog behind")
+        with rationed(workers, case.share):
+            ended = rig.wait(rig.committed, "scoring the backlog", pause_s=0.05)
+            rig.wait(rig.applied, "writing the backlog behind")
         used = [after - earlier for earlier, after in zip(cpu, spent_s([*workers, *servers]), strict=True)]
         counted = {name: value - before[name] for name, value in rig.metrics().items()}
     return _row(case, events - cut, used, ended - started, counted)

@@ -73,8 +73,9 @@ class FactMemory:
         where the row lies now."""
         self._turn += 1
         short = np.empty(len(seats), np.int64)
-        leaving = np.unique(short[: _count(seats, self.seats, self._turn, short)])
-        self._move(leaving, self.seats[leaving, LENGTH] + self.seats[leaving, LAID])
+        if found := _count(seats, self.seats, self._turn, short):
+            leaving = np.unique(short[:found])
+            self._move(leaving, self.seats[leaving, LENGTH] + self.seats[leaving, LAID])
         first, position = np.empty(len(seats), np.int64), np.empty(len(seats), np.int64)
         _lay(seats, facts, self.seats, self.facts, first, position)
         return first, position

@@ -102,6 +102,7 @@ class Join:
         reads = self._reads([numbers[row] for row in missing], [users[row] for row in missing])
         of_unknown = [users[row] for row in unknown]
         asked = list(dict.fromkeys(of_unknown))
+        self.metrics.profile_reads_total.inc(len(asked))
         try:
             reply = self.store.exchange(list(writes.values()), list(reads.values()), asked)
         except Unavailable:

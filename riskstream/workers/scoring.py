@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import repeat
-from typing import NamedTuple, cast
+from typing import NamedTuple, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,13 +22,18 @@ from riskstream.models.outputs import Answer
 from riskstream.models.policy import Policy
 from riskstream.schemas.dead_letter import Headers, Letter, Rejection, dead_letter_headers, fitted
 from riskstream.schemas.decode import Decoded, Decoder
+from riskstream.schemas.encode import Scores, Stamp, encode_scores
 from riskstream.schemas.partitioner import partitions_of
-from riskstream.schemas.score import DECISIONS, DEGRADED, Scores, Stamp, encode_scores
+from riskstream.schemas.score import DECISIONS, DEGRADED
+from riskstream.schemas.texts import Texts
 from riskstream.workers.join import Join, Joined
 from riskstream.workers.kafka.input import Batch
 from riskstream.workers.kafka.output import Outgoing
 from riskstream.workers.metrics import Metrics
 from riskstream.workers.working_set import WorkingSet
+
+T = TypeVar("T")
+Kind = TypeVar("Kind", bound=np.generic)
 
 DEGRADED_NAMES = tuple(
     tuple(name for bit, name in enumerate(DEGRADED) if mask >> bit & 1) for mask in range(1 << len(DEGRADED))
@@ -103,19 +108,20 @@ class Scoring:
             aggregates, vectors = self._assemble(joined)
         live = self._live(batch)
         rows = np.flatnonzero(live[decoded.rows])
+        vectors, original = _at(vectors, rows), _at(aggregates.original, rows)
         with self._stage("score"):
-            scores, probabilities = self.model.scorer(vectors[rows])
+            scores, probabilities = self.model.scorer(vectors)
         with self._stage("decide"):
             decisions = self.model.policy.decide(scores)
-        scored = Scored(rows, vectors[rows], scores, decisions, aggregates.original[rows] >= 0, probabilities)
+        scored = Scored(rows, vectors, scores, decisions, original >= 0, probabilities)
         refused = {index: rejection for index, rejection in decoded.rejections.items() if live[index]}
         with self._stage("publish"):
             records = [*self._scores(batch, decoded, joined, scored), *self._dead_letters(batch, refused)]
-        if len(records) != live.sum():
-            raise RuntimeError(f"{live.sum()} records went in and {len(records)} would come out")
+        if len(records) != (expected := np.count_nonzero(live)):
+            raise RuntimeError(f"{expected} records went in and {len(records)} would come out")
         offsets = {
             number: offset
-            for number, offset in batch.next_offsets().items()
+            for number, offset in batch.next_offsets.items()
             if offset > self.working_set.partitions[number].live_from
         }
         return Outcome(batch, records, offsets, decoded, joined, aggregates, scored, refused)
@@ -123,15 +129,16 @@ class Scoring:
     def absorb(self, outcome: Outcome) -> None:
         """After the commit was confirmed: the facts become history, the positions move, the counts count."""
         self.working_set.absorb(outcome.joined.gathered, outcome.aggregates.original >= 0)
-        for number, offset in outcome.batch.next_offsets().items():
+        for number, offset in outcome.batch.next_offsets.items():
             self.working_set.partitions[number].position = offset
         self.working_set.evict()
         self._count(outcome)
 
     def _live(self, batch: Batch) -> NDArray[np.bool_]:
         partitions = self.working_set.partitions
-        live_from = np.array([partitions[number].live_from for number in batch.partitions], np.int64)
-        return np.asarray(batch.offsets, np.int64) >= live_from
+        if all(offset >= partitions[number].live_from for number, offset in batch.first_offsets.items()):
+            return np.ones(len(batch.offsets), np.bool_)
+        return batch.offset_array >= np.array([partitions[number].live_from for number in batch.partitions], np.int64)
 
     def _assemble(self, joined: Joined) -> tuple[Aggregates, NDArray[np.float32]]:
         features = self.domain.features
@@ -141,28 +148,26 @@ class Scoring:
         return aggregates, features.assemble(joined.columns, aggregates.values, joined.profile)
 
     def _scores(self, batch: Batch, decoded: Decoded, joined: Joined, scored: Scored) -> Iterable[Outgoing]:
-        indexes = decoded.rows[scored.rows].tolist()
-        events = decoded.events if len(indexes) == len(decoded.events) else [decoded.events[row] for row in scored.rows]
-        partitions = [batch.partitions[index] for index in indexes]
+        rows, indexes = scored.rows, _at(decoded.rows, scored.rows)
+        places, keys = _at(batch.partition_array, indexes), _of(batch.records.keys, indexes)
         stamp = Stamp(self.model.label, self.domain.features.id, batch.topic, int(self.clock() * 1000))
         values = encode_scores(
             stamp,
             Scores(
-                [event.event_id for event in events],
-                [event.user_id for event in events],
+                Texts.of([event.event_id.encode() for event in _of(decoded.events, rows)]),
+                Texts.of([event.user_id.encode() for event in _of(decoded.events, rows)]),
                 scored.scores,
                 scored.decisions,
                 vector_digest(scored.vectors),
-                partitions,
-                [batch.offsets[index] for index in indexes],
-                joined.columns["event_time"][scored.rows].tolist(),
+                places,
+                _at(batch.offset_array, indexes),
+                _at(joined.columns["event_time"], rows),
                 scored.repeated,
-                joined.degraded[scored.rows],
+                _at(joined.degraded, rows),
                 _named(self.model.classes, scored),
             ),
         )
-        keys = [batch.records.keys[index] for index in indexes]
-        return zip(repeat(self.topics.scores), partitions, keys, values, repeat(None))
+        return zip(repeat(self.topics.scores), places.tolist(), keys, values, repeat(None))
 
     def _dead_letters(self, batch: Batch, refused: Mapping[int, Rejection]) -> Iterator[Outgoing]:
         limit = self.topics.dead_letter_bytes
@@ -210,6 +215,14 @@ def _named(classes: tuple[str, ...], scored: Scored) -> Sequence[dict[str, float
 
 def _where(batch: Batch, decoded: Decoded) -> tuple[Sequence[int], NDArray[np.int64]]:
     """Partition and offset of each accepted event."""
-    indexes = decoded.rows.tolist()
-    offsets = np.array([batch.offsets[index] for index in indexes], np.int64)
-    return [batch.partitions[index] for index in indexes], offsets
+    return _of(batch.partitions, decoded.rows), _at(batch.offset_array, decoded.rows)
+
+
+def _at(column: NDArray[Kind], rows: NDArray[np.int64]) -> NDArray[Kind]:
+    """The entries of a column at ascending rows; the column itself if these are all, as they mostly are."""
+    return column if len(rows) == len(column) else column[rows]
+
+
+def _of(values: Sequence[T], rows: NDArray[np.int64]) -> Sequence[T]:
+    """The same for a list."""
+    return values if len(rows) == len(values) else [values[row] for row in rows.tolist()]

@@ -2,10 +2,13 @@
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol, cast
 
+import numpy as np
 import structlog
 from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, Message, TopicPartition
+from numpy.typing import NDArray
 
 from riskstream.schemas.decode import Records
 from riskstream.schemas.gaps import Gap
@@ -25,8 +28,12 @@ SKIP = (
 """What an operator can do about a place that cannot be read."""
 
 
-class Batch(NamedTuple):
-    """Records of all owned partitions; of one partition in offset order. `group` goes with their commit."""
+@dataclass(slots=True)
+class Batch:
+    """Records of all owned partitions; of one partition in offset order. `group` goes with their commit.
+
+    The arrays, int64[n], are for what asks for whole columns, the lists for what asks for one after the other.
+    """
 
     topic: str
     messages: list[Message]
@@ -34,10 +41,21 @@ class Batch(NamedTuple):
     offsets: list[int]
     records: Records
     group: Any
+    partition_array: NDArray[np.int64] = field(init=False)
+    offset_array: NDArray[np.int64] = field(init=False)
+    timestamp_array: NDArray[np.int64] = field(init=False)
+    first_offsets: dict[int, int] = field(init=False)
+    """Per partition, the offset of its first record."""
+    next_offsets: dict[int, int] = field(init=False)
+    """Per partition, the offset after its last record."""
 
-    def next_offsets(self) -> dict[int, int]:
-        """Per partition, the offset after its last record."""
-        return {number: offset + 1 for number, offset in zip(self.partitions, self.offsets, strict=True)}
+    def __post_init__(self) -> None:
+        self.partition_array = np.array(self.partitions, np.int64)
+        self.offset_array = np.array(self.offsets, np.int64)
+        self.timestamp_array = np.array(self.records.timestamps, np.int64)
+        self.first_offsets = dict(zip(reversed(self.partitions), reversed(self.offsets), strict=True))
+        last = dict(zip(self.partitions, self.offsets, strict=True))
+        self.next_offsets = {number: offset + 1 for number, offset in last.items()}
 
 
 class Ownership(Protocol):

@@ -16,7 +16,8 @@ from riskstream.models.scorer import NonFiniteScore
 from riskstream.workers.errors import Aborted, Fenced, Halt, OutcomeUnclear, StateLost, Unavailable
 from riskstream.workers.health import Status
 from riskstream.workers.join import Join
-from riskstream.workers.kafka.input import SKIP, Batch, Input
+from riskstream.workers.kafka.batch import Batch
+from riskstream.workers.kafka.input import SKIP, Input
 from riskstream.workers.kafka.output import Output
 from riskstream.workers.metrics import Metrics
 from riskstream.workers.ownership import Ownership

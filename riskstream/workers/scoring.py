@@ -27,7 +27,7 @@ from riskstream.schemas.partitioner import partitions_of
 from riskstream.schemas.score import DECISIONS, DEGRADED
 from riskstream.schemas.texts import Texts
 from riskstream.workers.join import Join, Joined
-from riskstream.workers.kafka.input import Batch
+from riskstream.workers.kafka.batch import Batch
 from riskstream.workers.kafka.output import Outgoing
 from riskstream.workers.metrics import Metrics
 from riskstream.workers.working_set import WorkingSet

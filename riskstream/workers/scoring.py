@@ -5,10 +5,8 @@ Records below the committed offset, read again to take state, leave only their f
 """
 
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import repeat
 from typing import NamedTuple, TypeVar, cast
 
@@ -23,22 +21,16 @@ from riskstream.models.policy import Policy
 from riskstream.schemas.dead_letter import Headers, Letter, Rejection, dead_letter_headers, fitted
 from riskstream.schemas.decode import Decoded, Decoder
 from riskstream.schemas.encode import Scores, Stamp, encode_scores
-from riskstream.schemas.partitioner import partitions_of
-from riskstream.schemas.score import DECISIONS, DEGRADED
 from riskstream.schemas.texts import Texts
+from riskstream.workers.batch_counts import BatchCounts, Committed
 from riskstream.workers.join import Join, Joined
 from riskstream.workers.kafka.batch import Batch
 from riskstream.workers.kafka.output import Outgoing
-from riskstream.workers.metrics import Metrics
+from riskstream.workers.metrics import Metrics, Timed
 from riskstream.workers.working_set import WorkingSet
 
 T = TypeVar("T")
 Kind = TypeVar("Kind", bound=np.generic)
-
-DEGRADED_NAMES = tuple(
-    tuple(name for bit, name in enumerate(DEGRADED) if mask >> bit & 1) for mask in range(1 << len(DEGRADED))
-)
-"""The names for each value of a row's `degraded` bits."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +90,11 @@ class Scoring:
     metrics: Metrics
     clock: Callable[[], float] = time.time
 
+    _counts: BatchCounts = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._counts = BatchCounts(self.metrics, self.topics.partitions)
+
     def __call__(self, batch: Batch) -> Outcome:
         """Raises what the join raises, and NonFiniteScore."""
         with self._stage("decode"):
@@ -132,7 +129,7 @@ class Scoring:
         for number, offset in outcome.batch.next_offsets.items():
             self.working_set.partitions[number].position = offset
         self.working_set.evict()
-        self._count(outcome)
+        self._note(outcome)
 
     def _live(self, batch: Batch) -> NDArray[np.bool_]:
         partitions = self.working_set.partitions
@@ -181,30 +178,13 @@ class Scoring:
             headers = [*letter.original, *letter.added]
             yield self.topics.dead_letters, partition, letter.key, letter.value, headers
 
-    @contextmanager
-    def _stage(self, name: str) -> Iterator[None]:
-        started = time.perf_counter()
-        yield
-        self.metrics.stage_seconds[name].observe(time.perf_counter() - started)
+    def _stage(self, name: str) -> Timed:
+        return Timed(self.metrics.stage_seconds[name].observe)
 
-    def _count(self, outcome: Outcome) -> None:
-        metrics, scored = self.metrics, outcome.scored
-        metrics.events_total.inc(len(outcome.records))
-        metrics.batch_events.observe(len(outcome.batch.messages))
-        for code, count in Counter(scored.decisions.tolist()).items():
-            metrics.scores_total[DECISIONS[code]].inc(count)
-        for mask, count in Counter(outcome.joined.degraded[scored.rows].tolist()).items():
-            for name in DEGRADED_NAMES[mask]:
-                metrics.degraded_total[name].inc(count)
-        metrics.duplicates_total.inc(float(np.count_nonzero(scored.repeated)))
-        for rejection in outcome.refused.values():
-            metrics.dead_letters_total[rejection.reason].inc()
-        metrics.recovered_facts_total.inc(len(outcome.batch.messages) - len(outcome.records))
-        metrics.history_cache_bytes.set(self.working_set.size)
-        belongs = partitions_of(outcome.batch.records.keys, self.topics.partitions)
-        metrics.misplaced_records_total.inc(float(np.sum((belongs >= 0) & (belongs != outcome.batch.partitions))))
-        timestamps = np.array(outcome.batch.records.timestamps, np.float64)
-        metrics.event_age_seconds.observe(np.maximum(self.clock() - timestamps[timestamps >= 0] / 1000, 0.0))
+    def _note(self, outcome: Outcome) -> None:
+        scored, degraded = outcome.scored, _at(outcome.joined.degraded, outcome.scored.rows)
+        refused = [rejection.reason for rejection in outcome.refused.values()]
+        self._counts.note(Committed(outcome.batch, self.clock(), scored.decisions, degraded, scored.repeated, refused))
 
 
 def _named(classes: tuple[str, ...], scored: Scored) -> Sequence[dict[str, float]] | None:

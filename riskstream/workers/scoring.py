@@ -65,7 +65,10 @@ class Scored(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What a batch comes to: the records to publish, the offsets to commit with them, and what to absorb afterwards."""
+    """What a batch comes to: the records to publish, the offsets to commit with them, and what to absorb afterwards.
+
+    Its arrays are counted some batches later, so nobody writes into them; `joined.gathered` alone is not kept.
+    """
 
     batch: Batch
     records: list[Outgoing]

@@ -19,12 +19,13 @@ def partitions_of(keys: Sequence[bytes | None], partitions: int) -> NDArray[np.i
 
     Source: org.apache.kafka.common.utils.Utils.murmur2 and BuiltInPartitioner.partitionForKey.
     """
-    ends = np.cumsum(np.array([len(key or b"") for key in keys], np.int64))
-    buffer = np.frombuffer(b"".join(key or b"" for key in keys), np.uint8)
+    whole = [key or b"" for key in keys]
+    ends = np.cumsum(np.fromiter(map(len, whole), np.int64, len(whole)))
     hashes = np.empty(len(keys), np.int64)
-    _murmur2_all(buffer, ends, hashes)
+    _murmur2_all(np.frombuffer(b"".join(whole), np.uint8), ends, hashes)
     found = (hashes & 0x7FFFFFFF) % partitions
-    found[[key is None for key in keys]] = -1
+    if None in keys:
+        found[[key is None for key in keys]] = -1
     return found
 
 

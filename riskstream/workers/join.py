@@ -177,7 +177,7 @@ class Join:
         if answered:
             return self.profiles.joined(self.working_set.profiles(seats), event_time)
         columns, _ = self.profiles.joined(np.tile(self.profiles.missing, (len(seats), 1)), event_time)
-        return columns, np.full(len(seats), PROFILE_UNAVAILABLE)
+        return columns, np.full(len(seats), PROFILE_UNAVAILABLE, np.uint8)
 
     def _keep_profiles(
         self, seats: NDArray[np.int64], users: Sequence[bytes], asked: Sequence[bytes], reply: Reply

@@ -6,17 +6,18 @@ up uncommitted after a bounded time; or a halt that tells an operator what to do
 
 import random
 import time
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import numpy as np
 import structlog
 
 from riskstream.models.scorer import NonFiniteScore
 from riskstream.workers.errors import Aborted, Fenced, Halt, OutcomeUnclear, StateLost, Unavailable
 from riskstream.workers.health import Status
 from riskstream.workers.join import Join
-from riskstream.workers.kafka.input import SKIP, Batch, Input
+from riskstream.workers.kafka.batch import Batch
+from riskstream.workers.kafka.input import SKIP, Input
 from riskstream.workers.kafka.output import Output
 from riskstream.workers.metrics import Metrics
 from riskstream.workers.ownership import Ownership
@@ -120,6 +121,7 @@ class Loop:
             return
         self._shown_at = now
         self.metrics.last_progress_timestamp_seconds.set(time.time())
+        self.metrics.history_cache_bytes.set(self.working_set.size)
         partitions = self.working_set.partitions
         for number, lag in self.source.lags({n: p.position for n, p in partitions.items()}).items():
             self.metrics.consumer_lag_events[number].set(lag)
@@ -170,7 +172,7 @@ class Loop:
                 self.stats.confirmed(stats)
                 self.stats.absorb(outcome, self.working_set.partitions)
         self.scoring.absorb(outcome)
-        if jumps := self.ownership.past_gaps(set(batch.partitions)):
+        if jumps := self.ownership.past_gaps(batch.next_offsets):
             self.source.seek(jumps)
 
     def _publish_stats(self, *, now: bool = False) -> None:
@@ -191,7 +193,8 @@ class Loop:
     def _is_over_limit(self, outcome: Outcome) -> bool:
         batch = outcome.batch
         if not outcome.refused:
-            self.limit.passed(Counter(batch.partitions))
+            counts = np.bincount(batch.partition_array).tolist()
+            self.limit.passed({number: count for number, count in enumerate(counts) if count})
             return False
         live = (
             (number, index in outcome.refused)

@@ -4,8 +4,11 @@ Everything is counted per batch or rarer, and a label's child is a dict lookup, 
 No label ever holds an id of a user, an event or a merchant.
 """
 
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from threading import Lock
+from time import perf_counter
 from typing import Annotated, Generic, TypeVar, get_args, get_type_hints
 
 import numpy as np
@@ -14,12 +17,11 @@ from prometheus_client import (
     CollectorRegistry,
     Counter,
     Gauge,
-    Histogram,
     Info,
     ProcessCollector,
     disable_created_metrics,
 )
-from prometheus_client.core import HistogramMetricFamily
+from prometheus_client.core import HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from riskstream.schemas.dead_letter import STAGES
@@ -31,7 +33,10 @@ STAGE_BUCKETS = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0
 AGE_BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0)
 BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096)
 
-M = TypeVar("M", Counter, Gauge, Histogram)
+AT_ONCE = 1024
+"""So many that wait are counted at once, whether somebody looks or not."""
+
+M = TypeVar("M", Counter, Gauge, "ArrayHistogram")
 
 
 Value = str | int | tuple[str, ...]
@@ -58,31 +63,87 @@ class Family(dict[Value, M], Generic[M]):
 
 
 class ArrayHistogram(Collector):
-    """A histogram that takes the values of a whole batch at once. One thread observes; a scrape may read meanwhile."""
+    """A histogram that takes the values of a whole batch at once. A single value only waits, which costs next to
+    nothing: it is counted together with others, or for a reader.
+
+    One thread observes; a scrape may read meanwhile. With a label it is the children that observe.
+    """
 
     def __init__(
-        self, name: str, help: str, labels: list[str], buckets: tuple[float, ...], registry: CollectorRegistry
+        self,
+        name: str,
+        help: str,
+        labels: list[str],
+        buckets: tuple[float, ...],
+        registry: CollectorRegistry | None = None,
     ) -> None:
-        if labels:
-            raise ValueError(f"{name}: an ArrayHistogram has no labels")
-        self._name, self._help = name, help
+        self._given = name, help, labels, buckets
         self._bounds = np.array([*buckets, np.inf])
         self._counts = np.zeros(len(self._bounds), np.int64)
         self._sum = 0.0
-        registry.register(self)
+        self._waiting: deque[float] = deque()
+        self._lock = Lock()
+        self._children: dict[tuple[str, ...], ArrayHistogram] = {}
+        if registry is not None:
+            registry.register(self)
 
-    def observe(self, values: ArrayLike) -> None:
-        array = np.asarray(values, np.float64)
-        self._counts += np.bincount(np.searchsorted(self._bounds, array), minlength=len(self._bounds))
-        self._sum += float(array.sum())
+    def labels(self, *values: str) -> "ArrayHistogram":
+        return self._children.setdefault(values, ArrayHistogram(*self._given))
+
+    def remove(self, *values: str) -> None:
+        del self._children[values]
+
+    def observe(self, value: float) -> None:
+        self._waiting.append(value)
+        if len(self._waiting) >= AT_ONCE:
+            self.observe_all([])
+
+    def observe_all(self, values: ArrayLike) -> None:
+        """These, and the single ones before them."""
+        with self._lock:
+            waiting = [self._waiting.popleft() for _ in range(len(self._waiting))]
+            array = np.concatenate([np.array(waiting, np.float64), np.asarray(values, np.float64)])
+            self._counts += np.bincount(np.searchsorted(self._bounds, array), minlength=len(self._bounds))
+            self._sum += float(array.sum())
 
     def collect(self) -> Iterator[HistogramMetricFamily]:
-        totals = self._counts.cumsum().tolist()
-        buckets = [
-            ("+Inf" if np.isinf(bound) else str(bound), total)
-            for bound, total in zip(self._bounds, totals, strict=True)
-        ]
-        yield HistogramMetricFamily(self._name, self._help, buckets=buckets, sum_value=self._sum)
+        name, help, labels, _ = self._given
+        family = HistogramMetricFamily(name, help, labels=labels)
+        for values, child in list(self._children.items()) if labels else [((), self)]:
+            child.observe_all([])
+            totals = zip(self._bounds.tolist(), child._counts.cumsum().tolist(), strict=True)
+            buckets = [("+Inf" if np.isinf(bound) else str(bound), total) for bound, total in totals]
+            family.add_metric(values, buckets, child._sum)
+        yield family
+
+
+class Timed:
+    """A `with` whose seconds are observed, unless it is left by an exception."""
+
+    __slots__ = ("_observe", "_started")
+
+    def __init__(self, observe: Callable[[float], None]) -> None:
+        self._observe = observe
+
+    def __enter__(self) -> None:
+        self._started = perf_counter()
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            self._observe(perf_counter() - self._started)
+
+
+class _First(Collector):
+    """Is asked before all others, and has what was put off counted."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.calls: list[Callable[[], None]] = []
+        registry.register(self)
+
+    def collect(self) -> list[Metric]:
+        for call in self.calls:
+            call()
+        return []
 
 
 @dataclass(frozen=True)
@@ -120,9 +181,14 @@ class Table:
         # Else a timestamp stands beside every counter: twice the page, and nobody reads it.
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = registry
+        self._first = _First(registry)
         ProcessCollector(registry=registry)
         for name, (kind, row) in table(type(self)).items():
             setattr(self, name, row.build(name, kind, registry))
+
+    def before_reading(self, call: Callable[[], None]) -> None:
+        """`call` is made whenever somebody reads the metrics, in the thread of that, before they are read."""
+        self._first.calls.append(call)
 
 
 class Metrics(Table):
@@ -137,8 +203,10 @@ class Metrics(Table):
         Counter, Row("Records in another partition than the contract's partitioner says")
     ]
 
-    stage_seconds: Annotated[Family[Histogram], Row("Time of a stage for one batch", "stage", STAGES, STAGE_BUCKETS)]
-    batch_events: Annotated[Histogram, Row("Records in a batch", buckets=BATCH_BUCKETS)]
+    stage_seconds: Annotated[
+        Family[ArrayHistogram], Row("Time of a stage for one batch", "stage", STAGES, STAGE_BUCKETS)
+    ]
+    batch_events: Annotated[ArrayHistogram, Row("Records in a batch", buckets=BATCH_BUCKETS)]
     event_age_seconds: Annotated[
         ArrayHistogram, Row("From the record's timestamp to its committed output", buckets=AGE_BUCKETS)
     ]

@@ -46,7 +46,7 @@ class Profiles:
         stale = event_time - rows[:, COMPUTED_AT] > self._max_age_ms
         if stale.any():
             rows[stale] = self.missing
-        degraded = np.where(rows[:, INVALID] > 0, PROFILE_INVALID, np.uint8(0))
+        degraded = np.where(rows[:, INVALID] > 0, np.uint8(PROFILE_INVALID), np.uint8(0))
         degraded[stale] = PROFILE_STALE
         return dict(zip(self._names, rows.T[FIELDS:], strict=True)), degraded
 

@@ -5,12 +5,10 @@ Records below the committed offset, read again to take state, leave only their f
 """
 
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import repeat
-from typing import NamedTuple, cast
+from typing import NamedTuple, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,18 +20,17 @@ from riskstream.models.outputs import Answer
 from riskstream.models.policy import Policy
 from riskstream.schemas.dead_letter import Headers, Letter, Rejection, dead_letter_headers, fitted
 from riskstream.schemas.decode import Decoded, Decoder
-from riskstream.schemas.partitioner import partitions_of
-from riskstream.schemas.score import DECISIONS, DEGRADED, Scores, Stamp, encode_scores
+from riskstream.schemas.encode import Scores, Stamp, encode_scores
+from riskstream.schemas.texts import Texts
+from riskstream.workers.batch_counts import BatchCounts, Committed
 from riskstream.workers.join import Join, Joined
-from riskstream.workers.kafka.input import Batch
+from riskstream.workers.kafka.batch import Batch
 from riskstream.workers.kafka.output import Outgoing
-from riskstream.workers.metrics import Metrics
+from riskstream.workers.metrics import Metrics, Timed
 from riskstream.workers.working_set import WorkingSet
 
-DEGRADED_NAMES = tuple(
-    tuple(name for bit, name in enumerate(DEGRADED) if mask >> bit & 1) for mask in range(1 << len(DEGRADED))
-)
-"""The names for each value of a row's `degraded` bits."""
+T = TypeVar("T")
+Kind = TypeVar("Kind", bound=np.generic)
 
 
 @dataclass(frozen=True)
@@ -68,7 +65,10 @@ class Scored(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What a batch comes to: the records to publish, the offsets to commit with them, and what to absorb afterwards."""
+    """What a batch comes to: the records to publish, the offsets to commit with them, and what to absorb afterwards.
+
+    Its arrays are counted some batches later, so nobody writes into them; `joined.gathered` alone is not kept.
+    """
 
     batch: Batch
     records: list[Outgoing]
@@ -93,6 +93,11 @@ class Scoring:
     metrics: Metrics
     clock: Callable[[], float] = time.time
 
+    _counts: BatchCounts = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._counts = BatchCounts(self.metrics, self.topics.partitions)
+
     def __call__(self, batch: Batch) -> Outcome:
         """Raises what the join raises, and NonFiniteScore."""
         with self._stage("decode"):
@@ -103,19 +108,20 @@ class Scoring:
             aggregates, vectors = self._assemble(joined)
         live = self._live(batch)
         rows = np.flatnonzero(live[decoded.rows])
+        vectors, original = _at(vectors, rows), _at(aggregates.original, rows)
         with self._stage("score"):
-            scores, probabilities = self.model.scorer(vectors[rows])
+            scores, probabilities = self.model.scorer(vectors)
         with self._stage("decide"):
             decisions = self.model.policy.decide(scores)
-        scored = Scored(rows, vectors[rows], scores, decisions, aggregates.original[rows] >= 0, probabilities)
+        scored = Scored(rows, vectors, scores, decisions, original >= 0, probabilities)
         refused = {index: rejection for index, rejection in decoded.rejections.items() if live[index]}
         with self._stage("publish"):
             records = [*self._scores(batch, decoded, joined, scored), *self._dead_letters(batch, refused)]
-        if len(records) != live.sum():
-            raise RuntimeError(f"{live.sum()} records went in and {len(records)} would come out")
+        if len(records) != (expected := np.count_nonzero(live)):
+            raise RuntimeError(f"{expected} records went in and {len(records)} would come out")
         offsets = {
             number: offset
-            for number, offset in batch.next_offsets().items()
+            for number, offset in batch.next_offsets.items()
             if offset > self.working_set.partitions[number].live_from
         }
         return Outcome(batch, records, offsets, decoded, joined, aggregates, scored, refused)
@@ -123,15 +129,16 @@ class Scoring:
     def absorb(self, outcome: Outcome) -> None:
         """After the commit was confirmed: the facts become history, the positions move, the counts count."""
         self.working_set.absorb(outcome.joined.gathered, outcome.aggregates.original >= 0)
-        for number, offset in outcome.batch.next_offsets().items():
+        for number, offset in outcome.batch.next_offsets.items():
             self.working_set.partitions[number].position = offset
         self.working_set.evict()
-        self._count(outcome)
+        self._note(outcome)
 
     def _live(self, batch: Batch) -> NDArray[np.bool_]:
         partitions = self.working_set.partitions
-        live_from = np.array([partitions[number].live_from for number in batch.partitions], np.int64)
-        return np.asarray(batch.offsets, np.int64) >= live_from
+        if all(offset >= partitions[number].live_from for number, offset in batch.first_offsets.items()):
+            return np.ones(len(batch.offsets), np.bool_)
+        return batch.offset_array >= np.array([partitions[number].live_from for number in batch.partitions], np.int64)
 
     def _assemble(self, joined: Joined) -> tuple[Aggregates, NDArray[np.float32]]:
         features = self.domain.features
@@ -141,28 +148,26 @@ class Scoring:
         return aggregates, features.assemble(joined.columns, aggregates.values, joined.profile)
 
     def _scores(self, batch: Batch, decoded: Decoded, joined: Joined, scored: Scored) -> Iterable[Outgoing]:
-        indexes = decoded.rows[scored.rows].tolist()
-        events = decoded.events if len(indexes) == len(decoded.events) else [decoded.events[row] for row in scored.rows]
-        partitions = [batch.partitions[index] for index in indexes]
+        rows, indexes = scored.rows, _at(decoded.rows, scored.rows)
+        places, keys = _at(batch.partition_array, indexes), _of(batch.records.keys, indexes)
         stamp = Stamp(self.model.label, self.domain.features.id, batch.topic, int(self.clock() * 1000))
         values = encode_scores(
             stamp,
             Scores(
-                [event.event_id for event in events],
-                [event.user_id for event in events],
+                Texts.of([event.event_id.encode() for event in _of(decoded.events, rows)]),
+                Texts.of([event.user_id.encode() for event in _of(decoded.events, rows)]),
                 scored.scores,
                 scored.decisions,
                 vector_digest(scored.vectors),
-                partitions,
-                [batch.offsets[index] for index in indexes],
-                joined.columns["event_time"][scored.rows].tolist(),
+                places,
+                _at(batch.offset_array, indexes),
+                _at(joined.columns["event_time"], rows),
                 scored.repeated,
-                joined.degraded[scored.rows],
+                _at(joined.degraded, rows),
                 _named(self.model.classes, scored),
             ),
         )
-        keys = [batch.records.keys[index] for index in indexes]
-        return zip(repeat(self.topics.scores), partitions, keys, values, repeat(None))
+        return zip(repeat(self.topics.scores), places.tolist(), keys, values, repeat(None))
 
     def _dead_letters(self, batch: Batch, refused: Mapping[int, Rejection]) -> Iterator[Outgoing]:
         limit = self.topics.dead_letter_bytes
@@ -176,30 +181,13 @@ class Scoring:
             headers = [*letter.original, *letter.added]
             yield self.topics.dead_letters, partition, letter.key, letter.value, headers
 
-    @contextmanager
-    def _stage(self, name: str) -> Iterator[None]:
-        started = time.perf_counter()
-        yield
-        self.metrics.stage_seconds[name].observe(time.perf_counter() - started)
+    def _stage(self, name: str) -> Timed:
+        return Timed(self.metrics.stage_seconds[name].observe)
 
-    def _count(self, outcome: Outcome) -> None:
-        metrics, scored = self.metrics, outcome.scored
-        metrics.events_total.inc(len(outcome.records))
-        metrics.batch_events.observe(len(outcome.batch.messages))
-        for code, count in Counter(scored.decisions.tolist()).items():
-            metrics.scores_total[DECISIONS[code]].inc(count)
-        for mask, count in Counter(outcome.joined.degraded[scored.rows].tolist()).items():
-            for name in DEGRADED_NAMES[mask]:
-                metrics.degraded_total[name].inc(count)
-        metrics.duplicates_total.inc(float(np.count_nonzero(scored.repeated)))
-        for rejection in outcome.refused.values():
-            metrics.dead_letters_total[rejection.reason].inc()
-        metrics.recovered_facts_total.inc(len(outcome.batch.messages) - len(outcome.records))
-        metrics.history_cache_bytes.set(self.working_set.size)
-        belongs = partitions_of(outcome.batch.records.keys, self.topics.partitions)
-        metrics.misplaced_records_total.inc(float(np.sum((belongs >= 0) & (belongs != outcome.batch.partitions))))
-        timestamps = np.array(outcome.batch.records.timestamps, np.float64)
-        metrics.event_age_seconds.observe(np.maximum(self.clock() - timestamps[timestamps >= 0] / 1000, 0.0))
+    def _note(self, outcome: Outcome) -> None:
+        scored, degraded = outcome.scored, _at(outcome.joined.degraded, outcome.scored.rows)
+        refused = [rejection.reason for rejection in outcome.refused.values()]
+        self._counts.note(Committed(outcome.batch, self.clock(), scored.decisions, degraded, scored.repeated, refused))
 
 
 def _named(classes: tuple[str, ...], scored: Scored) -> Sequence[dict[str, float]] | None:
@@ -210,6 +198,14 @@ def _named(classes: tuple[str, ...], scored: Scored) -> Sequence[dict[str, float
 
 def _where(batch: Batch, decoded: Decoded) -> tuple[Sequence[int], NDArray[np.int64]]:
     """Partition and offset of each accepted event."""
-    indexes = decoded.rows.tolist()
-    offsets = np.array([batch.offsets[index] for index in indexes], np.int64)
-    return [batch.partitions[index] for index in indexes], offsets
+    return _of(batch.partitions, decoded.rows), _at(batch.offset_array, decoded.rows)
+
+
+def _at(column: NDArray[Kind], rows: NDArray[np.int64]) -> NDArray[Kind]:
+    """The entries of a column at ascending rows; the column itself if these are all, as they mostly are."""
+    return column if len(rows) == len(column) else column[rows]
+
+
+def _of(values: Sequence[T], rows: NDArray[np.int64]) -> Sequence[T]:
+    """The same for a list."""
+    return values if len(rows) == len(values) else [values[row] for row in rows.tolist()]

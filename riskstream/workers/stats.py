@@ -25,11 +25,14 @@ from riskstream.schemas.stats import SlotRefusals, SlotSketch, StatsRecord, enco
 from riskstream.workers.kafka.output import Outgoing
 from riskstream.workers.scoring import Outcome
 from riskstream.workers.settings_sources import PREFIX, SettingsError
+from riskstream.workers.stats_columns import Columns, joined
 from riskstream.workers.working_set import Partition
 
 EVENTS_MOST = 4_096
 """So many counted events are published with the next transaction, whatever the time."""
 RECORD_BYTES = 800_000
+AT_ONCE = 256
+"""So many records that wait are counted at once: what is done for each count then costs a small batch little."""
 BYTES_A_NUMBER = 4
 """Of a dense sketch, generously, as base64. The sketches that wait may all be of one partition, that is one record."""
 SEGMENTS_MOST, OTHER, MISSING = 32, "(other)", "(missing)"
@@ -48,9 +51,13 @@ class Target:
 
 @dataclass
 class _Range:
-    """The offsets of one partition that were counted and not sealed yet, and the dead letters among them."""
+    """The offsets of one partition that were not sealed yet, and the dead letters among them.
+
+    [first, counted) were counted; those before `next` were absorbed.
+    """
 
     first: int
+    counted: int
     next: int
     refused: Counter[tuple[int, str]] = field(default_factory=Counter)
 
@@ -90,6 +97,8 @@ class Stats:
         self._counts = np.zeros((most, layout.size), np.int64)
         self._rows: dict[int, int] = {}
         self._segments = _Codes()
+        self._waiting: list[Columns] = []
+        self._records = 0  # that wait
         self._ranges: dict[int, _Range] = {}
         self._latest: dict[int, int] = {}
         self._events = 0
@@ -101,15 +110,16 @@ class Stats:
             self._seal()  # another worker had the partition meanwhile
             self._ranges = {}
         for number, start in starts.items():
-            self._ranges.setdefault(number, _Range(start, start))
-        self._add(outcome, self._keys(outcome), 0, len(outcome.batch.messages))
-        for number, offset in outcome.offsets.items():
-            self._ranges[number].next = offset
+            self._ranges.setdefault(number, _Range(start, start, start)).next = outcome.offsets[number]
+        self._waiting.append(self._columns(outcome))
+        self._records += len(outcome.batch.offsets)
+        if self._records >= AT_ONCE:
+            self._count()
 
     def due(self, *, now: bool = False) -> list[Outgoing]:
         """The records to publish with the next transaction; what is `now` counted among them, however little."""
         late = self._clock() - self._sealed_at >= self._interval_s
-        if now or late or self._events >= EVENTS_MOST:
+        if now or late or self._events + self._records >= EVENTS_MOST:
             self._seal()
         return list(self._sealed)
 
@@ -117,67 +127,100 @@ class Stats:
         """They were published; they need not be sent again."""
         del self._sealed[: len(records)]
 
-    def _keys(self, outcome: Outcome) -> NDArray[np.int64]:
-        """A number for each scored event that names its partition, slot and segment."""
-        decoded, scored = outcome.decoded, outcome.scored
-        slots = outcome.joined.columns["event_time"][scored.rows] // self._target.slot_ms
-        numbers = np.array(outcome.batch.partitions, np.int64)[decoded.rows[scored.rows]]
-        keys = (numbers << 40 | slots) * SEGMENTS_MOST
-        if self._target.segment:
-            events, codes = decoded.events, self._segments
-            live = events if len(scored.rows) == len(events) else [events[row] for row in scored.rows.tolist()]
-            keys += [codes[value] for value in map(attrgetter(self._target.segment), live)]
-        return np.asarray(keys)
+    def _columns(self, outcome: Outcome) -> Columns:
+        batch, scored, rows = outcome.batch, outcome.scored, outcome.scored.rows
+        degraded = outcome.joined.degraded[rows]
+        return Columns(
+            batch.partition_array,
+            batch.offset_array,
+            batch.timestamp_array,
+            outcome.decoded.rows[rows],
+            outcome.joined.columns["event_time"][rows],
+            self._segments_of(outcome),
+            Events(scored.vectors, scored.scores, scored.decisions, degraded, scored.repeated),
+            [(row, rejection.reason) for row, rejection in outcome.refused.items()],
+        )
 
-    def _add(self, outcome: Outcome, keys: NDArray[np.int64], begin: int, end: int) -> None:
-        """Count the messages [begin, end) of the batch; in halves, if they are of more slots than fit at once."""
-        indexes = outcome.decoded.rows[outcome.scored.rows]
-        first, last = np.searchsorted(indexes, (begin, end)).tolist()
+    def _segments_of(self, outcome: Outcome) -> NDArray[np.int64]:
+        """The code of each scored event's segment."""
+        rows = outcome.scored.rows
+        if not self._target.segment:
+            return np.zeros(len(rows), np.int64)
+        events, codes = outcome.decoded.events, self._segments
+        live = events if len(rows) == len(events) else [events[row] for row in rows.tolist()]
+        return np.array([codes[value] for value in map(attrgetter(self._target.segment), live)], np.int64)
+
+    def _count(self) -> None:
+        """Count what waits, as if it were one batch."""
+        if not self._waiting:
+            return
+        whole = joined(self._waiting)
+        self._waiting, self._records = [], 0
+        slots = whole.event_times // self._target.slot_ms
+        keys = (whole.partitions[whole.rows] << 40 | slots) * SEGMENTS_MOST + whole.segments
+        self._add(whole, keys, 0, len(whole.offsets))
+        for counted in self._ranges.values():
+            counted.counted = counted.next
+
+    def _add(self, whole: Columns, keys: NDArray[np.int64], begin: int, end: int) -> None:
+        """Count the records [begin, end); in halves, if they are of more slots than fit at once. `keys` int64[k] name
+        the partition, slot and segment of each scored one."""
+        first, last = np.searchsorted(whole.rows, (begin, end)).tolist()
         distinct, which = np.unique(keys[first:last], return_inverse=True)
         wanted = set(distinct.tolist())
         if self._rows and len(self._rows.keys() | wanted) > len(self._counts):
-            self._seal()
+            self._seal_counted()
         if len(wanted) > len(self._counts):
-            middle = int(indexes[(first + last) // 2])
-            self._add(outcome, keys, begin, middle)
-            for number, offset in zip(outcome.batch.partitions[:middle], outcome.batch.offsets[:middle], strict=True):
-                if number in outcome.offsets:
-                    self._ranges[number].next = max(self._ranges[number].next, offset + 1)
-            self._add(outcome, keys, middle, end)
+            middle = int(whole.rows[(first + last) // 2])
+            self._add(whole, keys, begin, middle)
+            self._note_counted(whole, middle)
+            self._add(whole, keys, middle, end)
             return
         rows = self._rows
         for key in wanted - rows.keys():
             rows[key] = len(rows)
-        events = _events(outcome, slice(first, last))
-        self._counting.add(self._counts, np.array([rows[key] for key in distinct.tolist()], np.int64)[which], events)
+        self._counting.add(
+            self._counts,
+            np.array([rows[key] for key in distinct.tolist()], np.int64)[which],
+            whole.events_of(slice(first, last)),
+        )
         self._events += len(which)
-        self._note_latest(outcome, slice(first, last), keys[first:last] // SEGMENTS_MOST >> 40)
-        self._add_refused(outcome, begin, end)
+        self._note_latest(whole, slice(first, last))
+        self._add_refused(whole, begin, end)
 
-    def _note_latest(self, outcome: Outcome, part: slice, numbers: NDArray[np.int64]) -> None:
+    def _note_counted(self, whole: Columns, end: int) -> None:
+        """What is sealed next goes as far as the records before `end`. Those that were only recovered are no part."""
+        for number, offset in zip(whole.partitions[:end].tolist(), whole.offsets[:end].tolist(), strict=True):
+            counted = self._ranges.get(number)
+            if counted and counted.counted <= offset < counted.next:
+                counted.counted = offset + 1
+
+    def _note_latest(self, whole: Columns, part: slice) -> None:
         """Of the events that were counted, not of those that the next record is to hold: they would seem late.
 
         A clock that runs ahead must not end windows early: no event is later than its record.
         """
-        batch, rows = outcome.batch, outcome.scored.rows[part]
-        times = outcome.joined.columns["event_time"][rows]
-        stamps = np.array(batch.records.timestamps, np.int64)[outcome.decoded.rows[rows]]
+        times, rows = whole.event_times[part], whole.rows[part]
+        stamps, numbers = whole.timestamps[rows], whole.partitions[rows]
         times = np.where(stamps >= 0, np.minimum(times, stamps), times)
-        latest = np.full(max(batch.partitions) + 1, -1, np.int64)
+        latest = np.full(int(numbers.max(initial=-1)) + 1, -1, np.int64)
         np.maximum.at(latest, numbers, times)
-        for number in outcome.offsets:
-            if latest[number] > self._latest.get(number, -1):
-                self._latest[number] = int(latest[number])
+        for number in np.flatnonzero(latest >= 0).tolist():
+            self._latest[number] = max(int(latest[number]), self._latest.get(number, -1))
 
-    def _add_refused(self, outcome: Outcome, begin: int, end: int) -> None:
-        for index, rejection in outcome.refused.items():
-            if begin <= index < end:
-                slot = max(0, outcome.batch.records.timestamps[index]) // self._target.slot_ms
-                self._ranges[outcome.batch.partitions[index]].refused[slot, rejection.reason] += 1
+    def _add_refused(self, whole: Columns, begin: int, end: int) -> None:
+        for row, reason in whole.refused:
+            if begin <= row < end:
+                slot = max(0, int(whole.timestamps[row])) // self._target.slot_ms
+                self._ranges[int(whole.partitions[row])].refused[slot, reason] += 1
                 self._events += 1
 
     def _seal(self) -> None:
-        """Turn what was counted into records, and begin anew."""
+        """Turn what was absorbed into records, and begin anew."""
+        self._count()
+        self._seal_counted()
+
+    def _seal_counted(self) -> None:
         self._sealed_at = self._clock()
         sketches: dict[int, list[SlotSketch]] = {number: [] for number in self._ranges}
         names = {code: f"{self._target.segment}={value}" for value, code in self._segments.names.items()}
@@ -187,11 +230,11 @@ class Stats:
             counts = packed(self._counts[self._rows[key]])
             sketches[place >> 40].append(SlotSketch(slot=slot, segment=names.get(segment, ""), counts=counts))
         for number, counted in self._ranges.items():
-            if counted.next > counted.first:
+            if counted.counted > counted.first:
                 self._sealed.append(self._record(number, counted, sketches[number]))
         self._counts[: len(self._rows)] = 0
         self._rows, self._events = {}, 0
-        self._ranges = {number: _Range(counted.next, counted.next) for number, counted in self._ranges.items()}
+        self._ranges = {n: _Range(each.counted, each.counted, each.next) for n, each in self._ranges.items()}
 
     def _record(self, number: int, counted: _Range, sketches: Sequence[SlotSketch]) -> Outgoing:
         slot_ms = self._target.slot_ms
@@ -201,7 +244,7 @@ class Stats:
             layout=self._layout.id,
             partition=number,
             first_offset=counted.first,
-            next_offset=counted.next,
+            next_offset=counted.counted,
             slot_ms=slot_ms,
             latest=self._latest.get(number),
             sketches=tuple(sketches),
@@ -220,15 +263,3 @@ def check_segment(event: type[msgspec.Struct], name: str) -> None:
         raise SettingsError(
             [f"{PREFIX}STATS_SEGMENT: {name!r} has too many values, or names a person; take one such as channel"]
         )
-
-
-def _events(outcome: Outcome, part: slice) -> Events:
-    """The scored events of a part of the batch."""
-    scored = outcome.scored
-    return Events(
-        scored.vectors[part],
-        scored.scores[part],
-        scored.decisions[part],
-        outcome.joined.degraded[scored.rows[part]],
-        scored.repeated[part],
-    )

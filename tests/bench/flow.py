@@ -16,7 +16,7 @@ from riskstream.schemas.history import Applied
 from riskstream.schemas.partitioner import partitions_of
 from riskstream.workers.history_store import HistoryStore, Read
 from riskstream.workers.join import Join
-from riskstream.workers.kafka.input import Batch
+from riskstream.workers.kafka.batch import Batch
 from riskstream.workers.metrics import Metrics
 from riskstream.workers.profiles import Profiles
 from riskstream.workers.redis_line import connect

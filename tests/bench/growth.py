@@ -16,7 +16,7 @@ from redis import Redis
 
 from riskstream.models.bundle import load_bundle
 from riskstream.models.scorer import Scorer
-from riskstream.workers.kafka.input import Batch
+from riskstream.workers.kafka.batch import Batch
 from tests.bench.cpu import cpu_us, settle
 from tests.bench.flow import Flow
 from tests.bench.results import Row

@@ -13,7 +13,7 @@ import numpy as np
 from riskstream.models.bundle import load_bundle
 from riskstream.models.history import aggregate
 from riskstream.models.scorer import Scorer
-from riskstream.workers.kafka.input import Batch
+from riskstream.workers.kafka.batch import Batch
 from riskstream.workers.scoring import Outcome
 from tests.bench.cpu import cpu_us, settle
 from tests.bench.floor import in_one_piece

@@ -8,7 +8,8 @@ import pytest
 from confluent_kafka import Consumer, Message
 
 from riskstream.workers.errors import Unavailable
-from riskstream.workers.kafka.input import Batch, Input
+from riskstream.workers.kafka.batch import Batch
+from riskstream.workers.kafka.input import Input
 from riskstream.workers.kafka.offsets import Span
 from riskstream.workers.settings import Settings, load_settings
 from tests.support.payments import log_of, records_of

@@ -29,7 +29,7 @@ HOMES = {
     "faust": ("workers.drift",),
     "aiokafka": ("workers.drift",),
     "aiohttp": ("workers.drift",),
-    "numba": ("schemas.scan", "schemas.partitioner", "models", "workers.fact_memory"),
+    "numba": ("schemas.scan", "schemas.encode", "schemas.partitioner", "models", "workers.fact_memory"),
     "scipy": ("models.drift", "models.training", "models.dataset"),
     **dict.fromkeys(("xgboost", "lightgbm", "skl2onnx", "onnxmltools"), ("models.training",)),
     "optuna": ("models.training.search",),
@@ -137,9 +137,8 @@ def test_a_worker_starts_without_the_extras(module: str) -> None:
     assert needed & EXTRAS == set()
 
 
-def test_producers_who_only_validate_wait_for_no_compiler() -> None:
-    needed = {
-        entry.name for name in loaded_with("riskstream.schemas.decode") for entry in imports(name) if entry.at_start
-    }
+@pytest.mark.parametrize("module", ["riskstream.schemas.decode", "riskstream.schemas.score"])
+def test_who_only_validates_events_or_reads_scores_waits_for_no_compiler(module: str) -> None:
+    needed = {entry.name for name in loaded_with(module) for entry in imports(name) if entry.at_start}
     assert "numba" not in needed
     assert not any(name.startswith(("riskstream.models", "riskstream.workers")) for name in needed)

@@ -1,9 +1,11 @@
 """The table of metrics becomes what Prometheus reads."""
 
+from contextlib import suppress
+
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
-from riskstream.workers.metrics import Metrics, Row, table
+from riskstream.workers.metrics import AT_ONCE, Metrics, Row, Timed, table
 
 
 @pytest.fixture
@@ -46,12 +48,40 @@ def test_a_forgotten_partition_is_gone(metrics: Metrics) -> None:
 
 
 def test_a_batch_of_ages_is_observed_at_once(metrics: Metrics) -> None:
-    metrics.event_age_seconds.observe([0.001, 0.0015, 400.0])
+    metrics.event_age_seconds.observe_all([0.001, 0.0015, 400.0])
     text = page(metrics)
     assert 'riskstream_event_age_seconds_bucket{le="0.001"} 1.0' in text
     assert 'riskstream_event_age_seconds_bucket{le="0.002"} 2.0' in text
     assert 'riskstream_event_age_seconds_bucket{le="+Inf"} 3.0' in text
     assert "riskstream_event_age_seconds_sum 400.0025" in text
+
+
+def test_single_values_wait_for_a_reader_but_not_for_ever(metrics: Metrics) -> None:
+    for _ in range(2 * AT_ONCE + 1):
+        metrics.stage_seconds["join"].observe(0.5)
+    text = page(metrics)
+    assert f'riskstream_stage_seconds_bucket{{le="0.5",stage="join"}} {2 * AT_ONCE + 1}.0' in text
+    assert f'riskstream_stage_seconds_sum{{stage="join"}} {AT_ONCE + 0.5}' in text
+    assert 'riskstream_stage_seconds_count{stage="decode"} 0.0' in text
+
+
+def test_a_histogram_of_a_label_value_is_forgotten_like_any_other(metrics: Metrics) -> None:
+    metrics.stage_seconds.forget("commit")
+    assert 'stage="commit"' not in page(metrics)
+
+
+def test_seconds_are_observed_unless_it_raises(metrics: Metrics) -> None:
+    with Timed(metrics.batch_events.observe):
+        pass
+    with suppress(KeyError), Timed(metrics.batch_events.observe):
+        raise KeyError
+    assert "riskstream_batch_events_count 1.0" in page(metrics)
+
+
+def test_what_was_put_off_is_done_before_the_metrics_are_read(metrics: Metrics) -> None:
+    metrics.before_reading(metrics.events_total.inc)
+    assert "riskstream_events_total 1.0" in page(metrics)
+    assert "riskstream_events_total 2.0" in page(metrics)
 
 
 def test_two_sets_of_metrics_do_not_meet(metrics: Metrics) -> None:

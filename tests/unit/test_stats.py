@@ -1,17 +1,22 @@
 """What a worker counts and tells: contiguous ranges of what was committed, however it was batched or handed over."""
 
+from collections import Counter
 from types import SimpleNamespace as Stub
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from riskstream.schemas.dead_letter import Rejection
+from riskstream.schemas.decode import Records
 from riskstream.schemas.payment import Payment
 from riskstream.schemas.stats import StatsRecord, decode_stats
+from riskstream.workers.kafka.batch import Batch
 from riskstream.workers.settings_sources import SettingsError
 from riskstream.workers.stats import EVENTS_MOST, SEGMENTS_MOST, Stats, Target, check_segment
-from tests.support.stats import summed, told
+from tests.support.stats import gaps, summed, told
 from tests.unit.test_sketch import LAYOUT
 
 MINUTE = 60_000
@@ -42,26 +47,27 @@ def stats(clock: Clock) -> Stats:
 
 
 def outcome(first: int, after: int, partition: int = 0, **more: Any) -> Any:
-    """The offsets [first, after) of a partition: a payment a second, every tenth of which is a dead letter."""
-    number = after - first
-    refused = {i: Rejection("not_json", "", "") for i in range(number) if (first + i) % 10 == 9}
-    good = np.array([i for i in range(number) if i not in refused], np.int64)
-    times = T0 + (first + good) * more.get("pace_ms", 1_000)
+    """The offsets [first, after) of a partition: a payment a second, every tenth of which is a dead letter. Before them
+    come the `recovered` records of other partitions, by their place: they are read again and not scored."""
+    places = [*more.get("recovered", ()), *((partition, offset) for offset in range(first, after))]
+    live = np.arange(len(places) - (after - first), len(places))
+    offsets = first + live - live[0]
+    refused = {int(row): Rejection("not_json", "", "") for row in live[offsets % 10 == 9]}
+    good, events = live[offsets % 10 != 9], offsets[offsets % 10 != 9]
+    stamps = [more.get("stamp", T0 + MINUTE) + offset * more.get("stamp_pace_ms", 0) for _, offset in places]
+    taken = Records([b"u"] * len(places), [b"{}"] * len(places), stamps)
     return Stub(
-        batch=Stub(
-            messages=[None] * number,
-            partitions=[partition] * number,
-            offsets=list(range(first, after)),
-            records=Stub(timestamps=[more.get("stamp", T0 + MINUTE)] * number),
-        ),
+        batch=Batch("in", [], [number for number, _ in places], [offset for _, offset in places], taken, None),
         decoded=Stub(rows=good, events=[Stub(channel=more.get("channel", "web")) for _ in good]),
-        joined=Stub(columns={"event_time": times}, degraded=np.zeros(len(good), np.uint8)),
+        joined=Stub(
+            columns={"event_time": T0 + events * more.get("pace_ms", 1_000)}, degraded=(events % 4).astype(np.uint8)
+        ),
         scored=Stub(
             rows=np.arange(len(good)),
-            vectors=np.zeros((len(good), 2), np.float32),
-            scores=np.full(len(good), 0.1),
-            decisions=np.zeros(len(good), np.uint8),
-            repeated=np.zeros(len(good), np.bool_),
+            vectors=np.stack([events % 3, events % 5], axis=1).astype(np.float32),
+            scores=events % 11 / 11,
+            decisions=(events % 3).astype(np.uint8),
+            repeated=events % 7 == 0,
         ),
         refused=refused,
         offsets={partition: after},
@@ -76,6 +82,14 @@ def records(stats: Stats, *, now: bool = True) -> list[StatsRecord]:
 
 def ranges(found: list[StatsRecord]) -> list[tuple[int, int, int]]:
     return [(record.partition, record.first_offset, record.next_offset) for record in found]
+
+
+def refusals(found: list[StatsRecord]) -> Counter[tuple[int, int, str]]:
+    total: Counter[tuple[int, int, str]] = Counter()
+    for record in found:
+        for letters in record.dead_letters:
+            total[record.partition, letters.slot, letters.reason] += letters.count
+    return total
 
 
 def test_a_record_tells_of_all_that_was_absorbed(stats: Stats, owned: dict[int, Any]) -> None:
@@ -100,6 +114,14 @@ def test_nothing_is_due_before_the_interval_or_enough_events(stats: Stats, clock
     owned[0].position = 100
     stats.absorb(outcome(100, 100 + EVENTS_MOST, pace_ms=1), owned)
     assert ranges(records(stats, now=False)) == [(0, 100, 100 + EVENTS_MOST)]
+
+
+def test_small_batches_are_due_once_they_are_enough_together(stats: Stats, owned: dict[int, Any]) -> None:
+    for first in range(0, EVENTS_MOST, 200):
+        assert records(stats, now=False) == []
+        owned[0].position = first
+        stats.absorb(outcome(first, first + 200, pace_ms=1), owned)
+    assert told(records(stats, now=False)) >= EVENTS_MOST
 
 
 def test_what_is_not_confirmed_comes_again_unchanged(stats: Stats, owned: dict[int, Any]) -> None:
@@ -138,6 +160,52 @@ def test_no_record_says_that_time_has_come_further_than_its_own_events(owned: di
     found = records(tight)
     assert len(found) > 10
     assert [record.latest for record in found] == [record.sketches[-1].slot for record in found]
+
+
+@given(st.lists(st.tuples(st.integers(0, 1), st.integers(1, 300), st.booleans()), min_size=1, max_size=12))
+def test_however_a_log_is_cut_into_batches_and_records_the_same_is_told(cuts: list[tuple[int, int, bool]]) -> None:
+    cut, whole = (Stats(Target("stats", "m@1.0.0", MINUTE), LAYOUT, 1e9, Clock()) for _ in range(2))
+    owned: dict[int, Any] = {number: Stub(live_from=0, position=0) for number in (0, 1)}
+    new: dict[int, Any] = {number: Stub(live_from=0, position=0) for number in (0, 1)}
+    found: list[StatsRecord] = []
+    for partition, size, seal in cuts:
+        position = owned[partition].position
+        cut.absorb(outcome(position, position + size, partition, stamp_pace_ms=1_000), owned)
+        owned[partition].position += size
+        found += records(cut) if seal else []
+    found += records(cut)
+    for partition, state in owned.items():
+        if state.position:
+            whole.absorb(outcome(0, state.position, partition, stamp_pace_ms=1_000), new)
+    expected = records(whole)
+    assert gaps(found, 0, {n: state.position for n, state in owned.items()}) == {0: 0, 1: 0}
+    assert told(found) == told(expected) == sum(size for _, size, _ in cuts)
+    assert refusals(found) == refusals(expected)
+    for slot in {sketch.slot for record in expected for sketch in record.sketches}:
+        assert (summed(LAYOUT, found, slot=slot).counts == summed(LAYOUT, expected, slot=slot).counts).all()
+
+
+def test_small_batches_of_more_slots_than_fit_are_told_in_several_records(owned: dict[int, Any]) -> None:
+    tight = Stats(Target("stats", "m@1.0.0", MINUTE, "", record_bytes=20 * LAYOUT.size * 4), LAYOUT, 1.0, Clock())
+    for first in range(0, 300, 5):
+        owned[0].position = first
+        tight.absorb(outcome(first, first + 5, pace_ms=MINUTE), owned)
+    found = records(tight)
+    assert gaps(found, 0, {0: 300}) == {0: 0}
+    assert told(found) == 300
+    assert all(len(record.sketches) <= 20 for record in found)
+
+
+def test_what_was_only_recovered_is_not_told(owned: dict[int, Any]) -> None:
+    """Another worker told of it, while this one did not own the partition."""
+    tight = Stats(Target("stats", "m@1.0.0", MINUTE, "", record_bytes=20 * LAYOUT.size * 4), LAYOUT, 1.0, Clock())
+    tight.absorb(outcome(0, 50, pace_ms=1), owned)
+    owned[0].live_from = 80
+    tight.absorb(outcome(0, 100, 1, pace_ms=MINUTE, recovered=[(0, offset) for offset in range(50, 80)]), owned)
+    tight.absorb(outcome(80, 90), owned)
+    found = records(tight)
+    assert gaps(found, 0, {0: 90, 1: 100}) == {0: 30, 1: 0}
+    assert told(found) == 160
 
 
 def test_values_of_an_open_set_are_bounded(stats: Stats, owned: dict[int, Any]) -> None:

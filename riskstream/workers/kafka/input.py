@@ -2,14 +2,14 @@
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NamedTuple, Protocol, cast
+from typing import NamedTuple, Protocol, cast
 
 import structlog
 from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from riskstream.schemas.decode import Records
 from riskstream.schemas.gaps import Gap
 from riskstream.workers.errors import Halt, Unavailable
+from riskstream.workers.kafka.batch import Batch
 from riskstream.workers.kafka.config import consumer_config
 from riskstream.workers.kafka.offsets import Span, positions, read_spans
 from riskstream.workers.kafka.probe import HALTING, Found, probe
@@ -23,21 +23,6 @@ SKIP = (
     "`riskstream offsets skip --partition {} --reason ...`, which leaves a record of the gap."
 )
 """What an operator can do about a place that cannot be read."""
-
-
-class Batch(NamedTuple):
-    """Records of all owned partitions; of one partition in offset order. `group` goes with their commit."""
-
-    topic: str
-    messages: list[Message]
-    partitions: list[int]
-    offsets: list[int]
-    records: Records
-    group: Any
-
-    def next_offsets(self) -> dict[int, int]:
-        """Per partition, the offset after its last record."""
-        return {number: offset + 1 for number, offset in zip(self.partitions, self.offsets, strict=True)}
 
 
 class Ownership(Protocol):
@@ -109,21 +94,7 @@ class Input:
         if self._rebalanced:
             self._give_back(messages)
             return None
-        if not messages:
-            return None
-        records = Records(
-            [message.key() for message in messages],
-            [message.value() for message in messages],
-            [timestamp if kind else -1 for kind, timestamp in (message.timestamp() for message in messages)],
-        )
-        return Batch(
-            self._topic,
-            messages,
-            cast(list[int], [message.partition() for message in messages]),
-            cast(list[int], [message.offset() for message in messages]),
-            records,
-            self._consumer.consumer_group_metadata(),
-        )
+        return Batch.of(self._topic, messages, self._consumer.consumer_group_metadata()) if messages else None
 
     def spans(self, partitions: Iterable[int]) -> dict[int, Span]:
         """Raises Unavailable.
@@ -205,6 +176,8 @@ class Input:
 
     def _records(self, taken: list[Message]) -> list[Message]:
         """The records. What came before an error that does not go away is scored first; the next `take` sees to it."""
+        if not self._stops and list(map(Message.error, taken)).count(None) == len(taken):
+            return taken
         messages = []
         for message in taken:
             error, number = message.error(), message.partition()

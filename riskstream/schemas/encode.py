@@ -1,0 +1,202 @@
+"""Encode: scored events become the bytes of their records. The counterpart of decode, with no object for an event.
+
+One compiled pass writes all rows of a batch, one after the other, each in the very bytes that encoding its RiskScore
+gives. A module of its own: who only reads scores need not wait for the compiler.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import pairwise
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+from numba import njit, types
+from numpy.typing import NDArray
+
+from riskstream.schemas.score import DECISIONS, DEGRADED
+from riskstream.schemas.texts import Texts
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """What all scores of a batch have in common."""
+
+    model: str
+    feature_set: str
+    topic: str
+    scored_at: int
+
+
+class Scores(NamedTuple):
+    """The rest, a column each, all of one length.
+
+    Ids are as they stand in JSON between the quotes. `decisions` are positions in DECISIONS, `degraded` bits, the
+    first of DEGRADED the lowest; `vectors` are digests of 16 letters; `probabilities` are None where the model has but
+    one.
+    """
+
+    event_ids: Texts
+    user_ids: Texts
+    scores: NDArray[np.float64]
+    decisions: NDArray[np.uint8]
+    vectors: Sequence[str]
+    partitions: NDArray[np.int64]
+    offsets: NDArray[np.int64]
+    event_times: NDArray[np.int64]
+    duplicates: NDArray[np.bool_]
+    degraded: NDArray[np.uint8]
+    probabilities: Sequence[Mapping[str, float]] | None = None
+
+
+TextArrays = tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64]]
+"""Texts as compiled code takes them."""
+
+_encode = msgspec.json.Encoder().encode
+_COMMA, _BRACKET, _MINUS, _ZERO = ord(","), ord("]"), ord("-"), np.uint8(ord("0"))
+_DIGEST, _LONGEST = 16, 20  # bytes of a digest, and the most of a whole number
+# Indexes are unsigned, which spares the compiled code a test for negative ones at every byte.
+_ONE, _TEN, _DIGITS = np.uint64(1), np.uint64(10), np.uint64(19)
+
+# Where each part of a row is found among its parts; a decision and an ending are added to theirs.
+_EVENT, _USER, _SCORE, _PARTITION, _OFFSET, _TIME, _CLOCK, _DECISION = range(8)
+_ENDING = _DECISION + len(DECISIONS)
+
+
+def encode_scores(stamp: Stamp, rows: Scores) -> list[bytes]:
+    """Each row's RiskScore. Raises ValueError for a score outside [0, 1] or NaN, which JSON would turn into null."""
+    ends = np.zeros(len(rows.scores) + 1, np.int64)
+    data = _write(
+        ends, _parts(stamp.model, stamp.feature_set, stamp.topic), _arrays(rows.event_ids), _arrays(rows.user_ids),
+        rows.scores, np.frombuffer(_encode(rows.scores.tolist()), np.uint8),  # so that they look as msgspec has them
+        rows.decisions, np.frombuffer("".join(rows.vectors).encode(), np.uint8), rows.partitions, rows.offsets,
+        rows.event_times, stamp.scored_at, rows.duplicates, rows.degraded,
+    )  # fmt: skip
+    raw = data.tobytes()
+    lines = [raw[begin:end] for begin, end in pairwise(ends.tolist())]
+    if rows.probabilities is None:
+        return lines
+    pairs = zip(lines, rows.probabilities, strict=True)
+    return [b'%s,"probabilities":%s}' % (line[:-1], _encode(probabilities)) for line, probabilities in pairs]
+
+
+def _arrays(texts: Texts) -> TextArrays:
+    return texts.data, texts.start, texts.length
+
+
+@lru_cache(maxsize=1)
+def _parts(model: str, feature_set: str, topic: str) -> TextArrays:
+    """What stands between the values of a row."""
+    named = b'"model":%s,"feature_set":"%s","vector":"' % (_encode(model), feature_set.encode())
+    parts = [
+        b'{"event_id":"',
+        b'","user_id":"',
+        b'","score":',
+        b'","topic":%s,"partition":' % _encode(topic),
+        b',"offset":',
+        b',"event_time":',
+        b',"scored_at":',
+        *(b',"decision":"%s",%s' % (decision.encode(), named) for decision in DECISIONS),
+        *map(_ending, range(2 << len(DEGRADED))),
+    ]
+    return _arrays(Texts.of(parts))
+
+
+def _ending(code: int) -> bytes:
+    """For the bits of `degraded` above the lowest, which is `duplicate`."""
+    names = [name for bit, name in enumerate(DEGRADED, 1) if code >> bit & 1]
+    return b',"duplicate":%s,"degraded":%s}' % (_encode(bool(code & 1)), _encode(names))
+
+
+def _array(kind: types.Type) -> types.Array:
+    return types.Array(kind, 1, "C", readonly=True)
+
+
+_F64, _I64, _U8, _BOOL = map(_array, (types.float64, types.int64, types.uint8, types.boolean))
+_TEXTS = types.Tuple((_U8, _I64, _I64))
+
+
+@njit(cache=True, nogil=True)
+def _room(parts, event_ids, user_ids, numbers, rows):  # type: ignore[no-untyped-def]
+    """Bytes that are enough for all rows."""
+    lengths = parts[2]
+    fixed = lengths[:_DECISION].sum() + lengths[_DECISION:_ENDING].max() + lengths[_ENDING:].max()
+    return rows * (fixed + _DIGEST + 4 * _LONGEST) + event_ids[2].sum() + user_ids[2].sum() + len(numbers)
+
+
+@njit(cache=True, nogil=True)
+def _put(out, at, data, begin, length):  # type: ignore[no-untyped-def]
+    for place in range(length):
+        out[at + place] = data[begin + place]
+    return at + length
+
+
+@njit(cache=True, nogil=True)
+def _put_text(out, at, texts, row):  # type: ignore[no-untyped-def]
+    data, start, length = texts
+    return _put(out, at, data, np.uint64(start[row]), np.uint64(length[row]))
+
+
+@njit(cache=True, nogil=True)
+def _end_of_number(numbers, place):  # type: ignore[no-untyped-def]
+    while numbers[place] != _COMMA and numbers[place] != _BRACKET:
+        place += _ONE
+    return place
+
+
+@njit(cache=True, nogil=True)
+def _put_number(out, at, value):  # type: ignore[no-untyped-def]
+    rest = np.uint64(value)
+    if value < 0:
+        out[at] = _MINUS
+        at += _ONE
+        rest = np.uint64(-value)
+    end, power = at + _ONE, _TEN
+    while end - at < _DIGITS and rest >= power:
+        end += _ONE
+        power *= _TEN
+    for place in range(_ONE, end - at + _ONE):
+        tens = rest // _TEN
+        out[end - place] = _ZERO + np.uint8(rest - tens * _TEN)
+        rest = tens
+    return end
+
+
+@njit(
+    types.uint8[::1](
+        types.int64[::1], _TEXTS, _TEXTS, _TEXTS, _F64, _U8, _U8, _U8, _I64, _I64, _I64, types.int64, _BOOL, _U8
+    ),
+    cache=True, nogil=True,
+)  # fmt: skip
+def _write(  # type: ignore[no-untyped-def]  # noqa: PLR0913
+    ends, parts, event_ids, user_ids, scores, numbers, decisions, vectors, partitions, offsets, event_times, scored_at,
+    duplicates, degraded,
+):  # fmt: skip
+    """The rows one after the other; row k ends before `ends[k + 1]`. `numbers` is the text of the list of scores."""
+    out = np.empty(_room(parts, event_ids, user_ids, numbers, len(scores)), np.uint8)
+    at, comma = np.uint64(0), np.uint64(0)
+    for row in range(len(scores)):
+        if not 0.0 <= scores[row] <= 1.0:
+            raise ValueError("a risk score must be a finite number from 0 to 1")
+        at = _put_text(out, at, parts, _EVENT)
+        at = _put_text(out, at, event_ids, row)
+        at = _put_text(out, at, parts, _USER)
+        at = _put_text(out, at, user_ids, row)
+        at = _put_text(out, at, parts, _SCORE)
+        begin = comma + _ONE
+        comma = _end_of_number(numbers, begin)
+        at = _put(out, at, numbers, begin, comma - begin)
+        at = _put_text(out, at, parts, _DECISION + decisions[row])
+        at = _put(out, at, vectors, np.uint64(row * _DIGEST), np.uint64(_DIGEST))
+        at = _put_text(out, at, parts, _PARTITION)
+        at = _put_number(out, at, partitions[row])
+        at = _put_text(out, at, parts, _OFFSET)
+        at = _put_number(out, at, offsets[row])
+        at = _put_text(out, at, parts, _TIME)
+        at = _put_number(out, at, event_times[row])
+        at = _put_text(out, at, parts, _CLOCK)
+        at = _put_number(out, at, scored_at)
+        at = _put_text(out, at, parts, _ENDING + 2 * degraded[row] + duplicates[row])
+        ends[row + 1] = at
+    return out[: ends[-1]]

@@ -1,0 +1,85 @@
+"""What the metrics say of committed batches. A small one is only noted: many are counted together, or for a reader."""
+
+from collections import Counter, deque
+from collections.abc import Sequence
+from itertools import chain
+from threading import Lock
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from riskstream.schemas.partitioner import partitions_of
+from riskstream.schemas.score import DECISIONS, DEGRADED
+from riskstream.workers.kafka.batch import Batch
+from riskstream.workers.metrics import Metrics
+
+ENOUGH = 1_024
+"""So many records that wait are counted, whether somebody reads or not."""
+
+
+class Committed(NamedTuple):
+    """A batch whose commit was confirmed at `time`, in seconds since 1970: what became of its live records."""
+
+    batch: Batch
+    time: float
+    decisions: NDArray[np.uint8]
+    degraded: NDArray[np.uint8]
+    repeated: NDArray[np.bool_]
+    refused: Sequence[str]
+
+
+class BatchCounts:
+    """`note` is for the loop's thread; who reads the metrics sees all that was noted."""
+
+    def __init__(self, metrics: Metrics, partitions: int) -> None:
+        self._metrics = metrics
+        self._partitions = partitions
+        self._waiting: deque[Committed] = deque()
+        self._records = 0
+        self._lock = Lock()
+        metrics.before_reading(self._settle)
+
+    def note(self, committed: Committed) -> None:
+        self._waiting.append(committed)
+        self._records += len(committed.batch.offsets)
+        if self._records >= ENOUGH:
+            self._records = 0
+            self._settle()
+
+    def _settle(self) -> None:
+        with self._lock:
+            if waiting := [self._waiting.popleft() for _ in range(len(self._waiting))]:
+                self._count_outcomes(waiting)
+                self._count_records(waiting)
+
+    def _count_outcomes(self, waiting: Sequence[Committed]) -> None:
+        metrics = self._metrics
+        for code, count in _tally([each.decisions for each in waiting]):
+            metrics.scores_total[DECISIONS[code]].inc(count)
+        for mask, count in _tally([each.degraded for each in waiting]):
+            for bit, name in enumerate(DEGRADED):
+                metrics.degraded_total[name].inc(count * (mask >> bit & 1))
+        for reason, count in Counter(chain.from_iterable(each.refused for each in waiting)).items():
+            metrics.dead_letters_total[reason].inc(count)
+        metrics.duplicates_total.inc(sum(int(each.repeated.sum()) for each in waiting))
+
+    def _count_records(self, waiting: Sequence[Committed]) -> None:
+        metrics, batches = self._metrics, [each.batch for each in waiting]
+        sizes = [len(batch.offsets) for batch in batches]
+        answered = sum(len(each.decisions) + len(each.refused) for each in waiting)
+        metrics.events_total.inc(answered)
+        metrics.recovered_facts_total.inc(sum(sizes) - answered)
+        metrics.batch_events.observe_all(sizes)
+        belongs = partitions_of([*chain.from_iterable(batch.records.keys for batch in batches)], self._partitions)
+        lies = np.concatenate([batch.partition_array for batch in batches])
+        metrics.misplaced_records_total.inc(float(np.sum((belongs >= 0) & (belongs != lies))))
+        stamps = np.concatenate([batch.timestamp_array for batch in batches])
+        ages = np.repeat([each.time for each in waiting], sizes) - stamps / 1000
+        metrics.event_age_seconds.observe_all(np.maximum(ages[stamps >= 0], 0.0))
+
+
+def _tally(codes: Sequence[NDArray[np.uint8]]) -> list[tuple[int, int]]:
+    """Each code that occurs, with how often it does."""
+    counts = np.bincount(np.concatenate(codes))
+    return [(code, count) for code, count in enumerate(counts.tolist()) if count]

@@ -63,8 +63,8 @@ class Join:
         Raises StateLost when Redis does not hold what it should; Unavailable when it does not answer and scoring
         without it was not chosen.
         """
-        columns = self.domain.columns(decoded.events)
-        users = [event.user_id for event in decoded.events]
+        columns = decoded.columns
+        users = [user.decode() for user in decoded.users]
         event_time = columns["event_time"]
         self._note_since(numbers, event_time)
         seats, stored = self._read(numbers, users)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from itertools import repeat
 from typing import NamedTuple, cast
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -142,14 +143,16 @@ class Scoring:
 
     def _scores(self, batch: Batch, decoded: Decoded, joined: Joined, scored: Scored) -> Iterable[Outgoing]:
         indexes = decoded.rows[scored.rows].tolist()
-        events = decoded.events if len(indexes) == len(decoded.events) else [decoded.events[row] for row in scored.rows]
         partitions = [batch.partitions[index] for index in indexes]
         stamp = Stamp(self.model.label, self.domain.features.id, batch.topic, int(self.clock() * 1000))
         values = encode_scores(
             stamp,
             Scores(
-                [event.event_id for event in events],
-                [event.user_id for event in events],
+                [
+                    msgspec.json.decode(b'"%b"' % text, type=str)
+                    for text in decoded.event_ids.take(scored.rows).tolist()
+                ],
+                [decoded.users[row].decode() for row in scored.rows.tolist()],
                 scored.scores,
                 scored.decisions,
                 vector_digest(scored.vectors),

@@ -11,8 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from operator import attrgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 from riskstream.models.drift.counting import Counting, Events
 from riskstream.models.drift.sketch import SketchLayout
 from riskstream.models.drift.varint import packed
+from riskstream.schemas.decode import field_of
 from riskstream.schemas.stats import SlotRefusals, SlotSketch, StatsRecord, encode_stats
 from riskstream.workers.kafka.output import Outgoing
 from riskstream.workers.scoring import Outcome
@@ -35,6 +35,13 @@ BYTES_A_NUMBER = 4
 SEGMENTS_MOST, OTHER, MISSING = 32, "(other)", "(missing)"
 
 
+class Segment(NamedTuple):
+    """The event field that is counted by, and what reads it from the value of an accepted record."""
+
+    name: str
+    of: Callable[[bytes], Any]
+
+
 @dataclass(frozen=True)
 class Target:
     """Where records go, with their largest size, and what they count by: the model's label, slots, a field."""
@@ -42,7 +49,7 @@ class Target:
     topic: str
     model: str
     slot_ms: int
-    segment: str = ""
+    segment: Segment | None = None
     record_bytes: int = RECORD_BYTES
 
 
@@ -124,9 +131,8 @@ class Stats:
         numbers = np.array(outcome.batch.partitions, np.int64)[decoded.rows[scored.rows]]
         keys = (numbers << 40 | slots) * SEGMENTS_MOST
         if self._target.segment:
-            events, codes = decoded.events, self._segments
-            live = events if len(scored.rows) == len(events) else [events[row] for row in scored.rows.tolist()]
-            keys += [codes[value] for value in map(attrgetter(self._target.segment), live)]
+            values, codes, of = outcome.batch.records.values, self._segments, self._target.segment.of
+            keys += [codes[of(values[index] or b"")] for index in decoded.rows[scored.rows].tolist()]
         return np.asarray(keys)
 
     def _add(self, outcome: Outcome, keys: NDArray[np.int64], begin: int, end: int) -> None:
@@ -180,7 +186,8 @@ class Stats:
         """Turn what was counted into records, and begin anew."""
         self._sealed_at = self._clock()
         sketches: dict[int, list[SlotSketch]] = {number: [] for number in self._ranges}
-        names = {code: f"{self._target.segment}={value}" for value, code in self._segments.names.items()}
+        field = self._target.segment.name if self._target.segment else ""
+        names = {code: f"{field}={value}" for value, code in self._segments.names.items()}
         for key in sorted(self._rows):
             place, segment = divmod(key, SEGMENTS_MOST)
             slot = (place & (1 << 40) - 1) * self._target.slot_ms
@@ -210,16 +217,17 @@ class Stats:
         return self._target.topic, number, None, encode_stats(record), None
 
 
-def check_segment(event: type[msgspec.Struct], name: str) -> None:
-    """Raises SettingsError if events cannot be counted by the values of this field; empty is no field."""
+def segment_of(event: type[msgspec.Struct], name: str) -> Segment | None:
+    """The field to count by; an empty name is none. Raises SettingsError if events cannot be counted by its values."""
     if not name:
-        return
+        return None
     if name not in event.__struct_fields__:
         raise SettingsError([f"{PREFIX}STATS_SEGMENT: events have no field {name!r}, only {event.__struct_fields__}"])
     if name.endswith("_id") or name in ("event_time", "amount"):
         raise SettingsError(
             [f"{PREFIX}STATS_SEGMENT: {name!r} has too many values, or names a person; take one such as channel"]
         )
+    return Segment(name, field_of(event, name))
 
 
 def _events(outcome: Outcome, part: slice) -> Events:

@@ -10,7 +10,7 @@ from riskstream.schemas.dead_letter import Rejection
 from riskstream.schemas.payment import Payment
 from riskstream.schemas.stats import StatsRecord, decode_stats
 from riskstream.workers.settings_sources import SettingsError
-from riskstream.workers.stats import EVENTS_MOST, SEGMENTS_MOST, Stats, Target, check_segment
+from riskstream.workers.stats import EVENTS_MOST, SEGMENTS_MOST, Stats, Target, segment_of
 from tests.support.stats import summed, told
 from tests.unit.test_sketch import LAYOUT
 
@@ -38,7 +38,7 @@ def owned() -> dict[int, Any]:
 
 @pytest.fixture
 def stats(clock: Clock) -> Stats:
-    return Stats(Target("stats", "m@1.0.0", MINUTE, "channel"), LAYOUT, 1.0, clock)
+    return Stats(Target("stats", "m@1.0.0", MINUTE, segment_of(Payment, "channel")), LAYOUT, 1.0, clock)
 
 
 def outcome(first: int, after: int, partition: int = 0, **more: Any) -> Any:
@@ -52,9 +52,12 @@ def outcome(first: int, after: int, partition: int = 0, **more: Any) -> Any:
             messages=[None] * number,
             partitions=[partition] * number,
             offsets=list(range(first, after)),
-            records=Stub(timestamps=[more.get("stamp", T0 + MINUTE)] * number),
+            records=Stub(
+                timestamps=[more.get("stamp", T0 + MINUTE)] * number,
+                values=[b'{"user_id":"u","channel":"%b"}' % more.get("channel", b"web")] * number,
+            ),
         ),
-        decoded=Stub(rows=good, events=[Stub(channel=more.get("channel", "web")) for _ in good]),
+        decoded=Stub(rows=good),
         joined=Stub(columns={"event_time": times}, degraded=np.zeros(len(good), np.uint8)),
         scored=Stub(
             rows=np.arange(len(good)),
@@ -122,7 +125,7 @@ def test_a_partition_that_comes_back_later_begins_a_new_range(stats: Stats, owne
 
 def test_events_of_more_slots_than_fit_are_told_in_several_records(owned: dict[int, Any]) -> None:
     """A log that is read long after it was written: every event has a minute of its own."""
-    tight = Stats(Target("stats", "m@1.0.0", MINUTE, "", record_bytes=20 * LAYOUT.size * 4), LAYOUT, 1.0, Clock())
+    tight = Stats(Target("stats", "m@1.0.0", MINUTE, record_bytes=20 * LAYOUT.size * 4), LAYOUT, 1.0, Clock())
     tight.absorb(outcome(0, 300, pace_ms=MINUTE), owned)
     found = records(tight)
     assert all(len(record.sketches) <= 20 for record in found)
@@ -133,7 +136,7 @@ def test_events_of_more_slots_than_fit_are_told_in_several_records(owned: dict[i
 
 def test_no_record_says_that_time_has_come_further_than_its_own_events(owned: dict[int, Any]) -> None:
     """Else the events of the next record would be late, though nothing was late in the log."""
-    tight = Stats(Target("stats", "m@1.0.0", MINUTE, "", record_bytes=20 * LAYOUT.size * 4), LAYOUT, 1.0, Clock())
+    tight = Stats(Target("stats", "m@1.0.0", MINUTE, record_bytes=20 * LAYOUT.size * 4), LAYOUT, 1.0, Clock())
     tight.absorb(outcome(0, 300, pace_ms=MINUTE, stamp=T0 + 400 * MINUTE), owned)
     found = records(tight)
     assert len(found) > 10
@@ -143,7 +146,7 @@ def test_no_record_says_that_time_has_come_further_than_its_own_events(owned: di
 def test_values_of_an_open_set_are_bounded(stats: Stats, owned: dict[int, Any]) -> None:
     for number in range(SEGMENTS_MOST + 20):
         owned[0].position = number * 9
-        stats.absorb(outcome(number * 9, number * 9 + 9, channel=f"c{number}"), owned)
+        stats.absorb(outcome(number * 9, number * 9 + 9, channel=b"c%d" % number), owned)
     owned[0].position = 0
     found = [sketch for record in records(stats) for sketch in record.sketches]
     assert len({sketch.segment for sketch in found}) == SEGMENTS_MOST
@@ -153,5 +156,5 @@ def test_values_of_an_open_set_are_bounded(stats: Stats, owned: dict[int, Any]) 
 @pytest.mark.parametrize("name", ["user_id", "amount", "colour"])
 def test_a_field_that_names_people_or_does_not_exist_is_no_segment(name: str) -> None:
     with pytest.raises(SettingsError, match="STATS_SEGMENT"):
-        check_segment(Payment, name)
-    check_segment(Payment, "channel")
+        segment_of(Payment, name)
+    assert segment_of(Payment, "") is None

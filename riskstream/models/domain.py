@@ -13,11 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from riskstream.models.features import Columns, FeatureSet
+from riskstream.schemas.columns import Column, ColumnTable, Hash, Integer
 from riskstream.schemas.exact import longest_text
 from riskstream.schemas.facts import WORD, FactLayout
 
 LONGEST_ID = 64
 """Characters of an id, as the contract of scores says."""
+
+COMMON_COLUMNS: Mapping[str, Column] = {"event_time": Integer("event_time"), "event_hash": Hash("event_id")}
+"""What the flow itself computes with, of every domain."""
 
 
 class DomainError(ValueError):
@@ -31,10 +35,7 @@ class Domain:
     Events have at least `event_id`, `user_id` (texts of at most 64 characters) and `event_time` (epoch ms), and live on
     a topic keyed by `user_id`.
 
-    - `columns(events)`: an array per field, hashes and codes done; `event_time` and `event_hash`, both int64, among
-      them.
-    - `columns_of(fields)`: the same from a sequence per event field (all of them, None where missing), for whole logs.
-      A domain without it is served through its events, more slowly.
+    - `columns`: the table of what becomes of the event's fields, COMMON_COLUMNS among its rows.
     - `facts(columns, offsets)`: the events as facts, rows of the layout's words.
     - `profiles(profiles)`: an array per profile field, of numbers that a float64 holds; None, like a missing field,
       gives NaN or the code 0. How old a profile may be at an event is `profile_max_age_ms`; who joins them enforces it.
@@ -45,11 +46,10 @@ class Domain:
     profile: type[msgspec.Struct]
     layout: FactLayout
     features: FeatureSet
-    columns: Callable[[Sequence[Any]], dict[str, NDArray[Any]]]
+    columns: ColumnTable
     facts: Callable[[Columns, NDArray[np.int64]], NDArray[np.int64]]
     profiles: Callable[[Sequence[Any]], Mapping[str, NDArray[Any]]]
     profile_max_age_ms: int
-    columns_of: Callable[[Mapping[str, Sequence[Any]]], dict[str, NDArray[Any]]] | None = None
 
     def __post_init__(self) -> None:
         words = [self.features.spec.value, *(word for _, word in self.features.spec.distinct)]
@@ -63,6 +63,10 @@ class Domain:
                 f"domain {self.name}: {' and '.join(unbounded)} must be texts of at most {LONGEST_ID} characters, "
                 "like riskstream.schemas.fields.Id, or a score might be too large for its topic"
             )
+        if unlike := COMMON_COLUMNS.items() - self.columns.rows.items():
+            raise DomainError(f"domain {self.name}: the columns must have {dict(unlike)}")
+        if unknown := {row.field for row in self.columns.rows.values()} - set(self.event.__struct_fields__):
+            raise DomainError(f"domain {self.name}: columns of fields that {self.event.__name__} lacks: {unknown}")
 
 
 def _is_id(longest: int | None) -> bool:

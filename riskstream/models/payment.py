@@ -3,19 +3,19 @@
 To add a feature, add a row to FEATURES (and a function, if it is more than a history column).
 """
 
-from collections.abc import Mapping, Sequence
-from itertools import product, repeat
+from collections.abc import Sequence
+from itertools import product
 from string import ascii_uppercase
 from typing import Any
 
 import numpy as np
 from msgspec.structs import astuple
 from numpy.typing import NDArray
-from xxhash import xxh3_64_intdigest
 
 from riskstream.models.domain import Domain, fact_rows
 from riskstream.models.features import Feature, FeatureSet, Inputs
 from riskstream.models.history import HistorySpec
+from riskstream.schemas.columns import Code, ColumnTable, Digits, Hash, Integer, Number
 from riskstream.schemas.payment import CHANNELS, ENTRY_MODES, PAYMENT_FACT, Payment, PaymentProfile
 
 Column = NDArray[Any]
@@ -35,53 +35,24 @@ HISTORY = HistorySpec(
     distinct_windows=("24h", "30d"),
 )
 
-_COUNTRY: dict[str | None, int] = {
-    a + b: code for code, (a, b) in enumerate(product(ascii_uppercase, repeat=2), start=1)
-}
-_CHANNEL: dict[str | None, int] = {name: code for code, name in enumerate(CHANNELS)}
-_ENTRY_MODE: dict[str | None, int] = {name: code for code, name in enumerate(ENTRY_MODES)}
-_FIELDS = (
-    *("event_id", "event_time", "amount", "merchant_id", "mcc", "country"),
-    *("channel", "device_id", "ip_country", "entry_mode", "card_present"),
-)
-_DIGITS = np.array([1_000, 100, 10, 1])
-_ZEROS = ord("0") * _DIGITS.sum()
+COUNTRIES = ("", *(a + b for a, b in product(ascii_uppercase, repeat=2)))
+"""Every code that a country may have, at the position that is its number; 0 is missing."""
 
-
-def columns(events: Sequence[Payment]) -> dict[str, Column]:
-    """An array per field. Ids become hashes, closed vocabularies codes; 0 is missing or unknown."""
-    names = Payment.__struct_fields__
-    fields = zip(*map(astuple, events), strict=True) if events else ((),) * len(names)
-    return columns_of(dict(zip(names, fields, strict=True)))
-
-
-def columns_of(fields: Mapping[str, Sequence[Any]]) -> dict[str, Column]:
-    """The same from a sequence per field."""
-    event, time, amount, merchant, mcc, country, channel, device, ip_country, entry_mode, present = (
-        fields[name] for name in _FIELDS
-    )
-    return {
-        "event_time": np.array(time, np.int64),
-        "event_hash": _hashes(event),
-        "amount": np.array(amount, np.int64),
-        "merchant": _hashes(merchant),
-        "device": _hashes(device),
-        "country": _codes(_COUNTRY, country),
-        "mcc": np.frombuffer("".join(mcc).encode(), np.uint8).reshape(-1, 4) @ _DIGITS - _ZEROS,
-        "channel": _codes(_CHANNEL, channel),
-        "ip_country": _codes(_COUNTRY, ip_country),
-        "entry_mode": _codes(_ENTRY_MODE, entry_mode),
-        "card_present": np.array(present, np.float64),  # None becomes NaN
+COLUMNS = ColumnTable(
+    {
+        "event_time": Integer("event_time"),
+        "event_hash": Hash("event_id"),
+        "amount": Integer("amount"),
+        "merchant": Hash("merchant_id"),
+        "device": Hash("device_id"),
+        "country": Code("country", COUNTRIES),
+        "mcc": Digits("mcc"),
+        "channel": Code("channel", CHANNELS),
+        "ip_country": Code("ip_country", COUNTRIES),
+        "entry_mode": Code("entry_mode", ENTRY_MODES),
+        "card_present": Number("card_present"),
     }
-
-
-def _codes(table: Mapping[str | None, int], names: Sequence[str | None]) -> Column:
-    return np.fromiter(map(table.get, names, repeat(0)), np.int64, len(names))
-
-
-def _hashes(ids: Sequence[str | None]) -> Column:
-    """Each id's hash; 0 is missing."""
-    return np.array([0 if i is None else xxh3_64_intdigest(i.encode()) for i in ids], np.uint64).view(np.int64)
+)
 
 
 def profiles(found: Sequence[PaymentProfile | None]) -> dict[str, Column]:
@@ -93,7 +64,7 @@ def profiles(found: Sequence[PaymentProfile | None]) -> dict[str, Column]:
     field = dict(zip(names, fields, strict=True))
     return {
         "account_created_at": np.array(field["account_created_at"], np.float64),
-        "home_country": _codes(_COUNTRY, field["home_country"]),
+        "home_country": Code("home_country", COUNTRIES).of(field["home_country"]),
         "kyc_level": np.array(field["kyc_level"], np.float64),
         "typical_amount": np.array(field["typical_amount"], np.float64),
         "chargebacks_365d": np.array(field["chargebacks_365d"], np.float64),
@@ -253,9 +224,8 @@ DOMAIN = Domain(
     profile=PaymentProfile,
     layout=PAYMENT_FACT,
     features=FEATURES,
-    columns=columns,
+    columns=COLUMNS,
     facts=fact_rows(PAYMENT_FACT),
     profiles=profiles,
     profile_max_age_ms=2 * DAY,
-    columns_of=columns_of,
 )

@@ -1,24 +1,25 @@
-"""Decode: record bytes become events, or rejections that say exactly why. The first stage of the flow.
+"""Decode: record bytes become columns, or rejections that say exactly why. The first stage of the flow.
 
 Strict, so that nothing ambiguous is ever scored, and open: unknown fields pass, and so do unknown values of open sets.
 There is no clock here. A record's outcome depends on the record alone, so a replay decides the same.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from riskstream.schemas import exact
+from riskstream.schemas.columns import ColumnTable
 from riskstream.schemas.dead_letter import Rejection
-from riskstream.schemas.exact import NOT_ASCII, SUSPECT
 from riskstream.schemas.explain import REFUSALS, explain
 from riskstream.schemas.payment import Payment
+from riskstream.schemas.texts import Texts
 
-__all__ = ["Decoded", "Decoder", "Records", "Rejection", "Rules", "validate_event"]
+__all__ = ["Decoded", "Decoder", "Records", "Rejection", "Rules", "field_of", "validate_event"]
 
 MAX_BYTES = 65_536
 MAX_FUTURE_MS = 86_400_000
@@ -35,11 +36,17 @@ class Records(NamedTuple):
 
 
 class Decoded(NamedTuple):
-    """Every record of the batch, once: either its index is in `rows` and its event in `events`, or it is rejected."""
+    """Every record of the batch, once: either its index is in `rows`, int64[n], or it is rejected.
+
+    Aligned with `rows`: `columns`, an array for each column of the domain's table; `event_ids`, each as it stands in
+    JSON between its quotes; `users`, the record's key, which is the event's user_id in UTF-8.
+    """
 
     rows: NDArray[np.int64]
-    events: list[Any]
-    rejections: dict[int, Rejection]
+    columns: Mapping[str, NDArray[Any]]
+    event_ids: Texts
+    users: Sequence[bytes]
+    rejections: Mapping[int, Rejection]
 
 
 class Rules:
@@ -101,71 +108,70 @@ def _misplaced(user_id: str, key: bytes | None) -> Rejection | None:
 
 
 class Decoder:
-    """Decodes batches by the same rules at about a microsecond per event.
+    """Decodes batches by the same rules at half a microsecond per event.
 
-    The fast path accepts what one parse, one scan of the bytes and three comparisons prove to be good. All the rest is
-    left to `Rules.judge`, so the two cannot differ in what they reject or why.
+    What the reader cannot prove to be good is left to `Rules.judge`, and the values of what that accepts to the table,
+    so the two ways cannot differ in what they reject or why.
     """
 
     def __init__(
         self,
         event: type[msgspec.Struct],
+        table: ColumnTable,
         max_bytes: int = MAX_BYTES,
         max_future_ms: int = MAX_FUTURE_MS,
         max_age_ms: int | None = None,
     ) -> None:
-        from riskstream.schemas.scan import Scan  # here: producers should not wait for the compiler
+        from riskstream.schemas.reader import Limits, Reader  # here: producers should not wait for the compiler
 
         self._rules = Rules(event, max_bytes, max_future_ms, max_age_ms)
-        self._scan = Scan(self._rules.texts)
+        self._table = table
+        self._fractional = [name for name, row in table.rows.items() if row.dtype is np.float64]
+        self._read = Reader(event, table, Limits(max_bytes, self._rules.max_age_ms, max_future_ms))
 
     def __call__(self, records: Records) -> Decoded:
         """Every index of `records` ends up in exactly one of rows and rejections. Never raises, whatever the bytes."""
-        rules = self._rules
-        events = self._proven(records)
-        doubtful = self._doubtful(records, events)
+        data, words, doubtful = self._read(*records)
+        rows, users = np.arange(len(records.keys)), records.keys
         rejections: dict[int, Rejection] = {}
-        for row in doubtful:
-            outcome = rules.judge(records.keys[row], records.values[row], records.timestamps[row])
-            if isinstance(outcome, Rejection):
-                rejections[row], events[row] = outcome, None
-            else:
-                events[row] = outcome
-        if not rejections:
-            return Decoded(np.arange(len(events)), events, rejections)
-        rows = [row for row, event in enumerate(events) if event is not None]
-        return Decoded(np.array(rows, np.int64), [events[row] for row in rows], rejections)
+        if doubtful:
+            data, rejections = self._judge(records, data, words, doubtful)
+        if rejections:
+            rows = np.delete(rows, list(rejections))
+            words, users = words[:, rows], [users[row] for row in rows.tolist()]
+        *bits, start, length = words
+        columns = dict(zip(self._table.rows, bits, strict=True))
+        for name in self._fractional:
+            columns[name] = columns[name].view(np.float64)
+        texts = Texts(data, start, length)
+        return Decoded(rows, columns, texts, cast(Sequence[bytes], users), rejections)  # an accepted record has a key
 
-    def _proven(self, records: Records) -> list[Any]:
-        """The events that a parse and the scan found good; None for the others."""
-        most = self._rules.max_bytes
-        values = [b"" if value is None or len(value) > most else value for value in records.values]
-        flags = self._scan(values)
-        if any(flags):
-            for row, flag in enumerate(flags):
-                if flag == SUSPECT or (flag == NOT_ASCII and exact.foreign(values[row])):
-                    values[row] = b""  # which does not parse
-        events: list[Any] = []
-        rest = map(self._rules.parse, values)
-        while len(events) < len(values):
-            try:
-                events += rest
-            except REFUSALS:  # what came before it is in the list; the rest goes on after it
-                events.append(None)
-        return events
+    def _judge(
+        self, records: Records, data: NDArray[np.uint8], words: NDArray[np.int64], doubtful: Sequence[int]
+    ) -> tuple[NDArray[np.uint8], dict[int, Rejection]]:
+        """Fill the words of doubtful rows that are good after all: the data with their event_ids, and the others."""
+        keys, values, timestamps = records
+        outcomes = {row: self._rules.judge(keys[row], values[row], timestamps[row]) for row in doubtful}
+        rejections = {row: outcome for row, outcome in outcomes.items() if isinstance(outcome, Rejection)}
+        if len(rejections) == len(doubtful):
+            return data, rejections
+        good = [row for row in doubtful if row not in rejections]
+        events = [outcomes[row] for row in good]
+        texts = Texts.of([msgspec.json.encode(event.event_id)[1:-1] for event in events])
+        bits = [column.view(np.int64) for column in self._table(events).values()]
+        words[:, good] = [*bits, texts.start + len(data), texts.length]
+        return np.concatenate([data, texts.data]), rejections
 
-    def _doubtful(self, records: Records, events: list[Any]) -> list[int]:
-        """Rows without an event, in another's name, or out of their time."""
-        users = [b"" if event is None else event.user_id.encode() for event in events]
-        if users == records.keys:
-            wrong = set[int]()
-        else:
-            wrong = {row for row, (user, key) in enumerate(zip(users, records.keys, strict=True)) if user != key}
-        wrong.update(row for row, user in enumerate(users) if not user)
-        times = [0 if event is None else event.event_time for event in events]
-        ages = np.array(records.timestamps, np.int64) - np.array(times, np.int64)
-        late = (ages < -self._rules.max_future_ms) | (ages > self._rules.max_age_ms)
-        return sorted(wrong.union(np.flatnonzero(late).tolist()))
+
+def field_of(event: type[msgspec.Struct], name: str) -> Callable[[bytes], Any]:
+    """What reads one field from values that were accepted, at a fraction of what reading an event costs."""
+    field = next(field for field in msgspec.structs.fields(event) if field.name == name)
+    default: Any = field.default
+    if field.default_factory is not msgspec.NODEFAULT:
+        default = msgspec.field(default_factory=field.default_factory)
+    given = (name, field.type) if field.required else (name, field.type, default)
+    read = msgspec.json.Decoder(msgspec.defstruct("Field", [given], rename={name: field.encode_name})).decode
+    return lambda value: getattr(read(value), name)
 
 
 @cache

@@ -54,6 +54,7 @@ TextArrays = tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64]]
 """Texts as compiled code takes them."""
 
 _encode = msgspec.json.Encoder().encode
+_PLAIN = bytes(code for code in range(32, 256) if code not in b'"\\')  # stands in JSON for itself
 _COMMA, _BRACKET, _MINUS, _ZERO = ord(","), ord("]"), ord("-"), np.uint8(ord("0"))
 _DIGEST, _LONGEST = 16, 20  # bytes of a digest, and the most of a whole number
 # Indexes are unsigned, which spares the compiled code a test for negative ones at every byte.
@@ -79,6 +80,13 @@ def encode_scores(stamp: Stamp, rows: Scores) -> list[bytes]:
         return lines
     pairs = zip(lines, rows.probabilities, strict=True)
     return [b'%s,"probabilities":%s}' % (line[:-1], _encode(probabilities)) for line, probabilities in pairs]
+
+
+def in_json(texts: Sequence[bytes]) -> Texts:
+    """UTF-8 as it stands in JSON between the quotes; ids mostly stand there as they are."""
+    if b"".join(texts).translate(None, _PLAIN):
+        texts = [_encode(text.decode())[1:-1] for text in texts]
+    return Texts.of(texts)
 
 
 def _arrays(texts: Texts) -> TextArrays:

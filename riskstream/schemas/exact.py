@@ -1,6 +1,6 @@
 """What msgspec lets pass and the contract does not, found exactly on one value, in plain Python.
 
-Slow (about ten microseconds), so the decoder asks only where its scan of the bytes could not prove a value harmless.
+Slow (about ten microseconds), so the decoder asks only where its pass over the bytes could not prove a record good.
 """
 
 import json
@@ -14,9 +14,6 @@ from msgspec import inspect
 from riskstream.schemas.dead_letter import Rejection
 
 MAX_DEPTH = 32  # an event is nearly flat; a fixed limit, as Python's own depends on who calls
-
-# What a scan of the bytes says of a value: nothing to find here, UTF-8 is to be checked, all is to be checked.
-CLEAR, NOT_ASCII, SUSPECT = 0, 1, 2
 
 _BLANK = b" \t\r\n"
 _BRACKETS = re.compile(rb"[][{}]")
@@ -54,7 +51,7 @@ def text_rules(event: type[msgspec.Struct]) -> tuple[TextRule, ...]:
     """The fields of `event` that are typed by `fields.chars`, with their characters."""
     return tuple(
         TextRule(field.encode_name, field.name, match[1], re.compile(f"{match[1]}*").fullmatch)
-        for field in _fields(event)
+        for field in struct_type(event).fields
         for schema in _extra_schemas(field.type)
         if (match := _CHARACTER_CLASS.fullmatch(schema.get("pattern", "")))
     )
@@ -62,27 +59,29 @@ def text_rules(event: type[msgspec.Struct]) -> tuple[TextRule, ...]:
 
 def time_range(event: type[msgspec.Struct]) -> range:
     """The event times that the type of the field `event_time` allows."""
-    for field in _fields(event):
-        if field.name == "event_time" and isinstance(kind := _bare(field.type), inspect.IntType):
+    for field in struct_type(event).fields:
+        if field.name == "event_time" and isinstance(kind := bare(field.type), inspect.IntType):
             return range(kind.ge or 0, (kind.le or 2**63 - 1) + 1)
     raise TypeError(f"{event.__name__} has no integer field event_time")
 
 
 def longest_text(event: type[msgspec.Struct], name: str) -> int | None:
     """The most characters that the type of the field allows; None where it has no bound or is no text."""
-    kind = next(_bare(field.type) for field in _fields(event) if field.name == name)
+    kind = next(bare(field.type) for field in struct_type(event).fields if field.name == name)
     return kind.max_length if isinstance(kind, inspect.StrType) else None
 
 
-def _fields(event: type[msgspec.Struct]) -> tuple[inspect.Field, ...]:
-    kind = _bare(inspect.type_info(event))
+def struct_type(event: type[msgspec.Struct]) -> inspect.StructType:
+    """What msgspec knows of an event type."""
+    kind = bare(inspect.type_info(event))
     if not isinstance(kind, inspect.StructType):
         raise TypeError(f"{event.__name__} is not a msgspec Struct")
-    return kind.fields
+    return kind
 
 
-def _bare(kind: inspect.Type) -> inspect.Type:
-    return _bare(kind.type) if isinstance(kind, inspect.Metadata) else kind
+def bare(kind: inspect.Type) -> inspect.Type:
+    """The type without what annotates it."""
+    return bare(kind.type) if isinstance(kind, inspect.Metadata) else kind
 
 
 def _extra_schemas(kind: inspect.Type) -> Iterator[dict[str, Any]]:

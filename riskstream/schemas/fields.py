@@ -9,7 +9,7 @@ def chars(allowed: str, shortest: int, longest: int, description: str) -> Meta:
     """Bounds of a text of ASCII characters from a class such as `A-Z0-9`.
 
     JSON Schema states the class as a pattern. It is not given to msgspec, whose regular expressions would cost more
-    than all the rest of decode; the decoder checks it in the scan of the bytes.
+    than all the rest of decode; the decoder checks it in its pass over the bytes.
     """
     pattern = {"pattern": f"^[{allowed}]+$"}
     return Meta(min_length=shortest, max_length=longest, description=description, extra_json_schema=pattern)

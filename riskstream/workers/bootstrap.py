@@ -33,7 +33,7 @@ from riskstream.workers.registry.source import bundle_directory
 from riskstream.workers.rejection_limit import RejectionLimit
 from riskstream.workers.scoring import Model, Scoring, Topics
 from riskstream.workers.settings import Settings
-from riskstream.workers.stats import Stats, Target, check_segment
+from riskstream.workers.stats import Stats, Target, segment_of
 from riskstream.workers.working_set import WorkingSet
 
 log = structlog.get_logger(__name__)
@@ -152,12 +152,11 @@ def _limit(topic: Topic) -> int:
 
 
 def _stats(settings: Settings, domain: Domain, bundle: Bundle, topics: dict[str, Topic]) -> Stats:
-    check_segment(domain.event, settings.stats_segment)
     target = Target(
         topic=settings.stats_topic,
         model=bundle.label,
         slot_ms=settings.stats_slot_s * 1000,
-        segment=settings.stats_segment,
+        segment=segment_of(domain.event, settings.stats_segment),
         record_bytes=_limit(topics[settings.stats_topic]),
     )
     return Stats(target, SketchLayout.of(bundle), settings.stats_interval_ms / 1000)
@@ -206,7 +205,7 @@ def _build(
         if settings.delivery == "exactly_once"
         else AtLeastOnceOutput(settings, source.commit, batch_bytes)
     )
-    decoder = Decoder(domain.event, settings.max_event_bytes, settings.max_future_ms)
+    decoder = Decoder(domain.event, domain.columns, settings.max_event_bytes, settings.max_future_ms)
     scoring = Scoring(domain, decoder, join, model, working_set, targets, metrics)
     limit = RejectionLimit(
         settings.max_dead_letters_in_a_row, settings.max_dead_letter_share, settings.dead_letter_window

@@ -53,8 +53,7 @@ class Join:
         Raises StateLost when Redis does not hold what it should; Unavailable when it does not answer and scoring
         without it was not chosen.
         """
-        columns = self.domain.columns(decoded.events)
-        users = [event.user_id.encode() for event in decoded.events]
+        columns, users = decoded.columns, decoded.users
         event_time = columns["event_time"]
         self._note_since(numbers, event_time)
         seats, answered = self._read(numbers, users)

@@ -20,8 +20,7 @@ from riskstream.models.outputs import Answer
 from riskstream.models.policy import Policy
 from riskstream.schemas.dead_letter import Headers, Letter, Rejection, dead_letter_headers, fitted
 from riskstream.schemas.decode import Decoded, Decoder
-from riskstream.schemas.encode import Scores, Stamp, encode_scores
-from riskstream.schemas.texts import Texts
+from riskstream.schemas.encode import Scores, Stamp, encode_scores, in_json
 from riskstream.workers.batch_counts import BatchCounts, Committed
 from riskstream.workers.join import Join, Joined
 from riskstream.workers.kafka.batch import Batch
@@ -154,8 +153,8 @@ class Scoring:
         values = encode_scores(
             stamp,
             Scores(
-                Texts.of([event.event_id.encode() for event in _of(decoded.events, rows)]),
-                Texts.of([event.user_id.encode() for event in _of(decoded.events, rows)]),
+                decoded.event_ids if len(rows) == len(decoded.rows) else decoded.event_ids.take(rows),
+                in_json(_of(decoded.users, rows)),
                 scored.scores,
                 scored.decisions,
                 vector_digest(scored.vectors),

@@ -11,8 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from operator import attrgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 from riskstream.models.drift.counting import Counting, Events
 from riskstream.models.drift.sketch import SketchLayout
 from riskstream.models.drift.varint import packed
+from riskstream.schemas.decode import field_of
 from riskstream.schemas.stats import SlotRefusals, SlotSketch, StatsRecord, encode_stats
 from riskstream.workers.kafka.output import Outgoing
 from riskstream.workers.scoring import Outcome
@@ -38,6 +38,13 @@ BYTES_A_NUMBER = 4
 SEGMENTS_MOST, OTHER, MISSING = 32, "(other)", "(missing)"
 
 
+class Segment(NamedTuple):
+    """The event field that is counted by, and what reads it from the value of an accepted record."""
+
+    name: str
+    of: Callable[[bytes], Any]
+
+
 @dataclass(frozen=True)
 class Target:
     """Where records go, with their largest size, and what they count by: the model's label, slots, a field."""
@@ -45,7 +52,7 @@ class Target:
     topic: str
     model: str
     slot_ms: int
-    segment: str = ""
+    segment: Segment | None = None
     record_bytes: int = RECORD_BYTES
 
 
@@ -143,12 +150,11 @@ class Stats:
 
     def _segments_of(self, outcome: Outcome) -> NDArray[np.int64]:
         """The code of each scored event's segment."""
-        rows = outcome.scored.rows
+        rows = outcome.decoded.rows[outcome.scored.rows]
         if not self._target.segment:
             return np.zeros(len(rows), np.int64)
-        events, codes = outcome.decoded.events, self._segments
-        live = events if len(rows) == len(events) else [events[row] for row in rows.tolist()]
-        return np.array([codes[value] for value in map(attrgetter(self._target.segment), live)], np.int64)
+        values, codes, of = outcome.batch.records.values, self._segments, self._target.segment.of
+        return np.array([codes[of(values[row] or b"")] for row in rows.tolist()], np.int64)
 
     def _count(self) -> None:
         """Count what waits, as if it were one batch."""
@@ -223,7 +229,8 @@ class Stats:
     def _seal_counted(self) -> None:
         self._sealed_at = self._clock()
         sketches: dict[int, list[SlotSketch]] = {number: [] for number in self._ranges}
-        names = {code: f"{self._target.segment}={value}" for value, code in self._segments.names.items()}
+        field = self._target.segment.name if self._target.segment else ""
+        names = {code: f"{field}={value}" for value, code in self._segments.names.items()}
         for key in sorted(self._rows):
             place, segment = divmod(key, SEGMENTS_MOST)
             slot = (place & (1 << 40) - 1) * self._target.slot_ms
@@ -253,13 +260,14 @@ class Stats:
         return self._target.topic, number, None, encode_stats(record), None
 
 
-def check_segment(event: type[msgspec.Struct], name: str) -> None:
-    """Raises SettingsError if events cannot be counted by the values of this field; empty is no field."""
+def segment_of(event: type[msgspec.Struct], name: str) -> Segment | None:
+    """The field to count by; an empty name is none. Raises SettingsError if events cannot be counted by its values."""
     if not name:
-        return
+        return None
     if name not in event.__struct_fields__:
         raise SettingsError([f"{PREFIX}STATS_SEGMENT: events have no field {name!r}, only {event.__struct_fields__}"])
     if name.endswith("_id") or name in ("event_time", "amount"):
         raise SettingsError(
             [f"{PREFIX}STATS_SEGMENT: {name!r} has too many values, or names a person; take one such as channel"]
         )
+    return Segment(name, field_of(event, name))

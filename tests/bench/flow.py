@@ -74,7 +74,7 @@ class Flow:
         self.metrics.stage_seconds = cast(Any, self.clock)
         self.store = HistoryStore(connect(settings.redis_url, 10_000), ttl_ms=2 * domain.features.spec.horizon_ms)
         self.working_set = WorkingSet(domain.layout, domain.features.spec.capacity, 4 << 30, log_is_complete=True)
-        self.decoder = Decoder(domain.event)
+        self.decoder = Decoder(domain.event, domain.columns)
         self.join = Join(
             domain,
             self.working_set,

@@ -76,14 +76,13 @@ def _scoring(flow: Flow, outcome: Outcome, trees: int) -> float:
 def _parts(flow: Flow, outcome: Outcome) -> dict[str, float]:
     """What the join and the assembling are made of."""
     batch, domain, joined = outcome.batch, flow.domain, outcome.joined
-    events = flow.decoder(batch.records).events
-    users, offsets = [event.user_id.encode() for event in events], np.array(batch.offsets, np.int64)
+    decoded = flow.decoder(batch.records)
+    users, offsets = decoded.users, np.array(batch.offsets, np.int64)
     distinct = list(dict.fromkeys(users))
-    columns = domain.columns(events)
+    columns = decoded.columns
     facts = domain.facts(columns, offsets)
     gathered, memory = joined.gathered, flow.working_set
     parts: dict[str, Callable[[], object]] = {
-        "join: columns": lambda: domain.columns(events),
         "join: facts": lambda: domain.facts(columns, offsets),
         "join: profiles from Redis": lambda: flow.store.exchange([], [], distinct),
         "join: gather": lambda: memory.gather(memory.find(batch.partitions, users), batch.partitions, users, facts),

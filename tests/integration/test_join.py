@@ -20,6 +20,7 @@ from riskstream.schemas.score import (
     PROFILE_STALE,
     PROFILE_UNAVAILABLE,
 )
+from riskstream.schemas.texts import Texts
 from riskstream.workers.errors import StateLost, Unavailable
 from riskstream.workers.history_store import HistoryStore
 from riskstream.workers.join import Join, Joined
@@ -73,7 +74,9 @@ def payment(user: str, event_time: int = NOW) -> Payment:
 
 def joined(join: Join, offset: int, *events: Payment) -> Joined:
     offsets = np.arange(offset, offset + len(events))
-    return join([0] * len(events), offsets, Decoded(np.arange(len(events)), list(events), {}))
+    users, ids = ([getattr(event, name).encode() for event in events] for name in ("user_id", "event_id"))
+    decoded = Decoded(np.arange(len(events)), DOMAIN.columns(events), Texts.of(ids), users, {})
+    return join([0] * len(events), offsets, decoded)
 
 
 def commit(join: Join, offset: int, *events: Payment) -> None:

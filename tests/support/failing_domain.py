@@ -1,18 +1,18 @@
 """Payments, with a bug that some amounts bring out: what a worker of a broken release runs."""
 
-from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from riskstream.models import payment
+from riskstream.models.features import Columns
 
 
-def columns(events: Sequence[Any]) -> dict[str, NDArray[Any]]:
-    if any(event.amount % 7 == 3 for event in events):
+def facts(columns: Columns, offsets: NDArray[np.int64]) -> NDArray[np.int64]:
+    if (columns["amount"] % 7 == 3).any():
         raise RuntimeError("a bug")
-    return payment.DOMAIN.columns(events)
+    return payment.DOMAIN.facts(columns, offsets)
 
 
-DOMAIN = replace(payment.DOMAIN, columns=columns)
+DOMAIN = replace(payment.DOMAIN, facts=facts)

@@ -4,13 +4,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-import numpy as np
-import xxhash
 from numpy.typing import NDArray
 
 from riskstream.models.domain import Domain, fact_rows
 from riskstream.models.features import Feature, FeatureSet, Inputs
 from riskstream.models.history import HistorySpec
+from riskstream.schemas.columns import ColumnTable, Hash, Integer
 from riskstream.schemas.facts import COMMON_WORDS, FactLayout
 from riskstream.schemas.fields import EpochMs, Id
 
@@ -32,17 +31,14 @@ class LoginProfile(msgspec.Struct, kw_only=True):
 LOGIN_FACT = FactLayout("login", 1, (*COMMON_WORDS, "failures", "address"))
 
 
-def columns(logins: Sequence[Login]) -> dict[str, NDArray[Any]]:
-    return {
-        "event_time": np.array([login.event_time for login in logins], np.int64),
-        "event_hash": hashes([login.event_id for login in logins]),
-        "failures": np.array([login.failures for login in logins], np.int64),
-        "address": hashes([login.address for login in logins]),
+COLUMNS = ColumnTable(
+    {
+        "event_time": Integer("event_time"),
+        "event_hash": Hash("event_id"),
+        "failures": Integer("failures"),
+        "address": Hash("address"),
     }
-
-
-def hashes(ids: list[str]) -> NDArray[np.int64]:
-    return np.array([xxhash.xxh3_64_intdigest(i.encode()) for i in ids], np.uint64).view(np.int64)
+)
 
 
 def profiles(found: Sequence[LoginProfile | None]) -> dict[str, NDArray[Any]]:
@@ -73,7 +69,7 @@ DOMAIN = Domain(
             Feature("addresses_5m", "different addresses in five minutes", "count", 1, "distinct_addresses_5m"),
         ),
     ),
-    columns=columns,
+    columns=COLUMNS,
     facts=fact_rows(LOGIN_FACT),
     profiles=profiles,
     profile_max_age_ms=MINUTE,

@@ -29,7 +29,11 @@ HOMES = {
     "faust": ("workers.drift",),
     "aiokafka": ("workers.drift",),
     "aiohttp": ("workers.drift",),
-    "numba": ("schemas.scan", "schemas.encode", "schemas.partitioner", "models", "workers.fact_memory"),
+    "numba": (
+        *("schemas.machine", "schemas.xxh3", "schemas.json_values", "schemas.json_walk", "schemas.column_fill"),
+        *("schemas.encode", "schemas.partitioner", "models", "workers.fact_memory"),
+    ),
+    "llvmlite": ("schemas.machine",),
     "scipy": ("models.drift", "models.training", "models.dataset"),
     **dict.fromkeys(("xgboost", "lightgbm", "skl2onnx", "onnxmltools"), ("models.training",)),
     "optuna": ("models.training.search",),
@@ -112,7 +116,7 @@ def is_within(module: str, homes: tuple[str, ...]) -> bool:
 
 def test_there_is_something_to_check() -> None:
     assert {"riskstream.schemas.decode", "riskstream.models.history", "riskstream.workers.cli"} <= MODULES.keys()
-    assert Import("riskstream.schemas.scan", at_start=False) in imports("riskstream.schemas.decode")
+    assert Import("riskstream.schemas.reader", at_start=False) in imports("riskstream.schemas.decode")
 
 
 @pytest.mark.parametrize("module", [name for name in MODULES if "." in name])

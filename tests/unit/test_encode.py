@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from msgspec import UNSET
 
-from riskstream.schemas.encode import Scores, Stamp, encode_scores
+from riskstream.schemas.encode import Scores, Stamp, encode_scores, in_json
 from riskstream.schemas.score import DECISIONS, DEGRADED, RiskScore, decode_score
 from riskstream.schemas.texts import Texts
 
@@ -117,3 +117,8 @@ def test_probabilities_are_written_only_by_a_model_that_knows_several_classes() 
     lines = encode_scores(STAMP, columns(rows)._replace(probabilities=found))
     assert lines == [msgspec.json.encode(row) for row in rows]
     assert decode_score(encode_scores(STAMP, columns(rows))[0]).probabilities is UNSET
+
+
+@pytest.mark.parametrize("text", ["plain-1", 'a "quoted" one', "back\\slash", "a\nline", "é€", ""])
+def test_ids_are_escaped_as_json_wants_them(text: str) -> None:
+    assert in_json([b"x", text.encode()]).tolist() == [b"x", msgspec.json.encode(text)[1:-1]]

@@ -5,6 +5,7 @@ from collections import Counter
 import msgspec
 import pytest
 
+from riskstream.models.payment import COLUMNS
 from riskstream.models.simulation import SimulationConfig, simulate
 from riskstream.models.simulation.malformed import KINDS, Kind, malformed_records
 from riskstream.schemas.dead_letter import REASONS
@@ -39,7 +40,9 @@ def test_nothing_is_made_from_nothing() -> None:
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
 def test_decode_finds_the_reason(kind: Kind) -> None:
     records = [record for record in malformed_records(3, 2 * len(KINDS), GOOD) if record.kind == kind.name]
-    decoded = Decoder(Payment)(Records([r.key for r in records], [r.value for r in records], [NOW] * len(records)))
+    decoded = Decoder(Payment, COLUMNS)(
+        Records([r.key for r in records], [r.value for r in records], [NOW] * len(records))
+    )
     assert [decoded.rejections[row].reason for row in range(len(records))] == [record.reason for record in records]
 
 
@@ -48,6 +51,6 @@ def test_good_neighbours_are_accepted() -> None:
     values: list[bytes | None] = list(GOOD)
     for row, record in enumerate(malformed_records(4, 100, GOOD)):
         keys[2 * row], values[2 * row] = record.key, record.value
-    decoded = Decoder(Payment)(Records(keys, values, [NOW] * len(values)))
+    decoded = Decoder(Payment, COLUMNS)(Records(keys, values, [NOW] * len(values)))
     assert decoded.rows.tolist() == list(range(1, 200, 2))
-    assert decoded.events == EVENTS[1::2]
+    assert [text.decode() for text in decoded.event_ids.tolist()] == [event.event_id for event in EVENTS[1::2]]

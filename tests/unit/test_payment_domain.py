@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from riskstream.models.domain import Domain, DomainError, load_domain
 from riskstream.models.offline import replay
 from riskstream.models.payment import DOMAIN
+from riskstream.schemas.columns import ColumnTable, Number
 from riskstream.schemas.fields import EpochMs
 from riskstream.schemas.payment import Payment, PaymentProfile
 
@@ -161,6 +162,14 @@ def test_a_domain_whose_history_reads_words_it_has_not_is_refused() -> None:
     layout = type(DOMAIN.layout)("short", 1, ("offset", "event_time", "event_hash"))
     with pytest.raises(DomainError, match="word"):
         Domain(**{**vars(DOMAIN), "layout": layout})
+
+
+def test_a_domain_without_the_columns_of_all_or_with_those_of_no_field_is_refused() -> None:
+    rows = {name: row for name, row in DOMAIN.columns.rows.items() if name != "event_hash"}
+    with pytest.raises(DomainError, match="event_hash"):
+        Domain(**{**vars(DOMAIN), "columns": ColumnTable(rows)})
+    with pytest.raises(DomainError, match="colour"):
+        Domain(**{**vars(DOMAIN), "columns": ColumnTable({**DOMAIN.columns.rows, "colour": Number("colour")})})
 
 
 def test_a_domain_whose_ids_have_no_bound_is_refused() -> None:

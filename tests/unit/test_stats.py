@@ -15,7 +15,7 @@ from riskstream.schemas.payment import Payment
 from riskstream.schemas.stats import StatsRecord, decode_stats
 from riskstream.workers.kafka.batch import Batch
 from riskstream.workers.settings_sources import SettingsError
-from riskstream.workers.stats import EVENTS_MOST, SEGMENTS_MOST, Stats, Target, check_segment
+from riskstream.workers.stats import EVENTS_MOST, SEGMENTS_MOST, Stats, Target, segment_of
 from tests.support.stats import gaps, summed, told
 from tests.unit.test_sketch import LAYOUT
 
@@ -43,7 +43,7 @@ def owned() -> dict[int, Any]:
 
 @pytest.fixture
 def stats(clock: Clock) -> Stats:
-    return Stats(Target("stats", "m@1.0.0", MINUTE, "channel"), LAYOUT, 1.0, clock)
+    return Stats(Target("stats", "m@1.0.0", MINUTE, segment_of(Payment, "channel")), LAYOUT, 1.0, clock)
 
 
 def outcome(first: int, after: int, partition: int = 0, **more: Any) -> Any:
@@ -55,10 +55,12 @@ def outcome(first: int, after: int, partition: int = 0, **more: Any) -> Any:
     refused = {int(row): Rejection("not_json", "", "") for row in live[offsets % 10 == 9]}
     good, events = live[offsets % 10 != 9], offsets[offsets % 10 != 9]
     stamps = [more.get("stamp", T0 + MINUTE) + offset * more.get("stamp_pace_ms", 0) for _, offset in places]
-    taken = Records([b"u"] * len(places), [b"{}"] * len(places), stamps)
+    taken = Records(
+        [b"u"] * len(places), [b'{"user_id":"u","channel":"%b"}' % more.get("channel", b"web")] * len(places), stamps
+    )
     return Stub(
         batch=Batch("in", [], [number for number, _ in places], [offset for _, offset in places], taken, None),
-        decoded=Stub(rows=good, events=[Stub(channel=more.get("channel", "web")) for _ in good]),
+        decoded=Stub(rows=good),
         joined=Stub(
             columns={"event_time": T0 + events * more.get("pace_ms", 1_000)}, degraded=(events % 4).astype(np.uint8)
         ),
@@ -144,7 +146,7 @@ def test_a_partition_that_comes_back_later_begins_a_new_range(stats: Stats, owne
 
 def test_events_of_more_slots_than_fit_are_told_in_several_records(owned: dict[int, Any]) -> None:
     """A log that is read long after it was written: every event has a minute of its own."""
-    tight = Stats(Target("stats", "m@1.0.0", MINUTE, "", record_bytes=20 * LAYOUT.size * 4), LAYOUT, 1.0, Clock())
+    tight = Stats(Target("stats", "m@1.0.0", MINUTE, record_bytes=20 * LAYOUT.size * 4), LAYOUT, 1.0, Clock())
     tight.absorb(outcome(0, 300, pace_ms=MINUTE), owned)
     found = records(tight)
     assert all(len(record.sketches) <= 20 for record in found)
@@ -155,7 +157,7 @@ def test_events_of_more_slots_than_fit_are_told_in_several_records(owned: dict[i
 
 def test_no_record_says_that_time_has_come_further_than_its_own_events(owned: dict[int, Any]) -> None:
     """Else the events of the next record would be late, though nothing was late in the log."""
-    tight = Stats(Target("stats", "m@1.0.0", MINUTE, "", record_bytes=20 * LAYOUT.size * 4), LAYOUT, 1.0, Clock())
+    tight = Stats(Target("stats", "m@1.0.0", MINUTE, record_bytes=20 * LAYOUT.size * 4), LAYOUT, 1.0, Clock())
     tight.absorb(outcome(0, 300, pace_ms=MINUTE, stamp=T0 + 400 * MINUTE), owned)
     found = records(tight)
     assert len(found) > 10
@@ -186,7 +188,7 @@ def test_however_a_log_is_cut_into_batches_and_records_the_same_is_told(cuts: li
 
 
 def test_small_batches_of_more_slots_than_fit_are_told_in_several_records(owned: dict[int, Any]) -> None:
-    tight = Stats(Target("stats", "m@1.0.0", MINUTE, "", record_bytes=20 * LAYOUT.size * 4), LAYOUT, 1.0, Clock())
+    tight = Stats(Target("stats", "m@1.0.0", MINUTE, record_bytes=20 * LAYOUT.size * 4), LAYOUT, 1.0, Clock())
     for first in range(0, 300, 5):
         owned[0].position = first
         tight.absorb(outcome(first, first + 5, pace_ms=MINUTE), owned)
@@ -198,7 +200,7 @@ def test_small_batches_of_more_slots_than_fit_are_told_in_several_records(owned:
 
 def test_what_was_only_recovered_is_not_told(owned: dict[int, Any]) -> None:
     """Another worker told of it, while this one did not own the partition."""
-    tight = Stats(Target("stats", "m@1.0.0", MINUTE, "", record_bytes=20 * LAYOUT.size * 4), LAYOUT, 1.0, Clock())
+    tight = Stats(Target("stats", "m@1.0.0", MINUTE, record_bytes=20 * LAYOUT.size * 4), LAYOUT, 1.0, Clock())
     tight.absorb(outcome(0, 50, pace_ms=1), owned)
     owned[0].live_from = 80
     tight.absorb(outcome(0, 100, 1, pace_ms=MINUTE, recovered=[(0, offset) for offset in range(50, 80)]), owned)
@@ -211,7 +213,7 @@ def test_what_was_only_recovered_is_not_told(owned: dict[int, Any]) -> None:
 def test_values_of_an_open_set_are_bounded(stats: Stats, owned: dict[int, Any]) -> None:
     for number in range(SEGMENTS_MOST + 20):
         owned[0].position = number * 9
-        stats.absorb(outcome(number * 9, number * 9 + 9, channel=f"c{number}"), owned)
+        stats.absorb(outcome(number * 9, number * 9 + 9, channel=b"c%d" % number), owned)
     owned[0].position = 0
     found = [sketch for record in records(stats) for sketch in record.sketches]
     assert len({sketch.segment for sketch in found}) == SEGMENTS_MOST
@@ -221,5 +223,5 @@ def test_values_of_an_open_set_are_bounded(stats: Stats, owned: dict[int, Any]) 
 @pytest.mark.parametrize("name", ["user_id", "amount", "colour"])
 def test_a_field_that_names_people_or_does_not_exist_is_no_segment(name: str) -> None:
     with pytest.raises(SettingsError, match="STATS_SEGMENT"):
-        check_segment(Payment, name)
-    check_segment(Payment, "channel")
+        segment_of(Payment, name)
+    assert segment_of(Payment, "") is None

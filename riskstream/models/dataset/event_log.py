@@ -51,7 +51,7 @@ class Gather:
 
     def add(self, batch: Batch) -> None:
         keys = [user.encode() for user in batch.fields["user_id"]]
-        for name, values in _columns(self._domain, batch.fields).items():
+        for name, values in self._domain.columns.of(batch.fields).items():
             self._columns.setdefault(name, []).append(values)
         self._users.append(np.array([xxh3_64_intdigest(key) for key in keys], np.uint64))
         self._text["event_id"].append(pa.array(batch.fields["event_id"], pa.large_string()))
@@ -74,14 +74,6 @@ class Gather:
             for name, parts in self._text.items()
         }
         return EventLog(Facts(partition, offset, user, columns), text)
-
-
-def _columns(domain: Domain, fields: Mapping[str, Sequence[Any]]) -> dict[str, NDArray[Any]]:
-    if domain.columns_of is not None:
-        return domain.columns_of(fields)
-    names = list(fields)
-    rows = zip(*fields.values(), strict=True)
-    return domain.columns([domain.event(**dict(zip(names, row, strict=True))) for row in rows])
 
 
 def _numbered(partition: NDArray[np.int32], event_time: Ints | None) -> Ints:

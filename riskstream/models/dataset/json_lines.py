@@ -12,9 +12,8 @@ from riskstream.models.dataset.validity import Judge
 from riskstream.schemas import exact
 from riskstream.schemas.dead_letter import Rejection
 from riskstream.schemas.decode import Rules
-from riskstream.schemas.exact import CLEAR, NOT_ASCII
 from riskstream.schemas.explain import REFUSALS, explain
-from riskstream.schemas.scan import Scan
+from riskstream.schemas.reader import plainly_objects
 
 
 class JsonLines:
@@ -22,7 +21,6 @@ class JsonLines:
 
     def __init__(self, rules: Rules, judge: Judge, types: Mapping[str, type] | None) -> None:
         self._rules, self._judge, self._types = rules, judge, types
-        self._scan = Scan(rules.texts)
 
     def pieces(self, path: Path, columns: Sequence[str], optional: Sequence[str]) -> Iterator[Piece]:
         """Pieces with these columns, and with the optional ones that are there. Raises DatasetError."""
@@ -34,8 +32,8 @@ class JsonLines:
         objects: list[dict[str, Any]] = []
         kept: list[int] = []
         refused: dict[int, Rejection] = {}
-        for at, (line, flag) in enumerate(zip(lines.lines, self._scan(lines.lines), strict=True)):
-            plain = _plainly(line, flag) if len(line) <= self._rules.max_bytes else None
+        for at, (line, good) in enumerate(zip(lines.lines, plainly_objects(lines.lines), strict=True)):
+            plain = _plainly(line) if good and len(line) <= self._rules.max_bytes else None
             found = self._exactly(line, known) if plain is None else plain
             if isinstance(found, Rejection):
                 refused[lines.first + at] = found
@@ -62,11 +60,9 @@ class JsonLines:
         return exact.named_twice(line, known) or found
 
 
-def _plainly(line: bytes, flag: int) -> dict[str, Any] | None:
-    """The object in a line that the scan found harmless."""
+def _plainly(line: bytes) -> dict[str, Any] | None:
+    """The object in a line that is one, unless a number in it is out of range."""
     try:
-        if flag == CLEAR or (flag == NOT_ASCII and line.decode()):
-            return msgspec.json.decode(line, type=dict)
+        return msgspec.json.decode(line, type=dict)
     except REFUSALS:
-        pass
-    return None
+        return None

@@ -1,0 +1,81 @@
+"""The reader: a batch's bytes become columns in compiled passes, without a Python object for each event.
+
+It reads what it can prove to be good. All the rest it doubts and leaves to the exact rules: a record out of the
+ordinary, and every record of an event type with a field other than a text, number or boolean.
+"""
+
+from collections.abc import Sequence
+from itertools import chain
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from riskstream.schemas.column_fill import doubt, fill
+from riskstream.schemas.columns import ColumnTable
+from riskstream.schemas.json_walk import FIELD, KEYS, walk
+from riskstream.schemas.reading_plan import plan_of
+
+_PADDING = bytes(8)
+
+
+class Limits(NamedTuple):
+    """Bytes of a value, and milliseconds of an event before and after its record's timestamp."""
+
+    max_bytes: int
+    max_age_ms: int
+    max_future_ms: int
+
+
+class Reading(NamedTuple):
+    """What the reader makes of a batch.
+
+    `words` int64[columns + 2, n]: the columns' bits, then where each event_id begins in `data` uint8[m], and its size.
+    `doubtful`: the rows that were not proven good, in order; they are yet to be filled in.
+    """
+
+    data: NDArray[np.uint8]
+    words: NDArray[np.int64]
+    doubtful: Sequence[int]
+
+
+class Reader:
+    """The reader of one event type and its columns, for one thread. Compiled on import, not in the first batch."""
+
+    def __init__(self, event: type[msgspec.Struct], table: ColumnTable, limits: Limits) -> None:
+        self._plan = plan_of(event, table)
+        self._limits = np.array(limits, np.int64)
+        # Scratch memory is kept: fresh pages for each batch cost as much as the whole walk.
+        self._keys = np.empty(KEYS, np.int64)
+        self._found, self._proven = np.empty((0, 0, 2), np.int64), np.empty(0, np.bool_)
+        self._height = len(table.rows) + 2
+
+    def __call__(self, keys: Sequence[bytes | None], values: Sequence[bytes | None], times: Sequence[int]) -> Reading:
+        """Of a batch of `n` records."""
+        plan, count = self._plan, len(values)
+        words = np.empty((self._height, count), np.int64)
+        if plan is None:
+            return Reading(np.empty(0, np.uint8), words, range(count))
+        # What is None or empty is doubted either way.
+        parts = [plan.texts, *[value or b"" for value in values], *[key or b"" for key in keys]]
+        numbers = np.fromiter(chain(map(len, parts), times), np.int64, 1 + 3 * count)
+        parts.append(_PADDING)
+        data = np.frombuffer(b"\0".join(parts), np.uint8)
+        if len(self._proven) < count:
+            self._found, self._proven = np.empty((count, len(plan.fields), 2), np.int64), np.empty(count, np.bool_)
+        found, proven = self._found[:count], self._proven[:count]
+        walk(data, numbers, plan.fields, plan.allowed, self._keys, found, proven)
+        doubted = doubt(data, numbers, self._limits, found, proven)
+        fill(data, plan.columns, plan.slots, found, words)
+        return Reading(data, words, np.flatnonzero(~proven).tolist() if doubted else ())
+
+
+def plainly_objects(values: Sequence[bytes]) -> list[bool]:
+    """Which of the values are proven to be one JSON object that names nothing twice."""
+    parts = [b"", *values, _PADDING]
+    sizes = np.fromiter(map(len, parts), np.int64, len(parts))
+    proven, nothing = np.empty(len(values), np.bool_), np.empty((len(values), 0, 2), np.int64)
+    fields, allowed = np.empty((0, FIELD), np.int64), np.empty((0, 256), np.uint8)
+    walk(np.frombuffer(b"\0".join(parts), np.uint8), sizes, fields, allowed, np.empty(KEYS, np.int64), nothing, proven)
+    return proven.tolist()

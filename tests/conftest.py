@@ -10,9 +10,19 @@ import pytest
 
 from riskstream.deploy.stack import LocalStack, RedisServer, temporary_stack
 
+SCHEMAS = Path(__file__).parents[1] / "riskstream" / "schemas"
+
 # How long an example takes says more about what else the machine does than about the code.
 hypothesis.settings.register_profile("suite", deadline=None)
 hypothesis.settings.load_profile("suite")
+
+
+def pytest_configure() -> None:
+    """numba's cache does not see that a part of a compiled function has changed in another file: then it goes."""
+    changed = max(path.stat().st_mtime for path in SCHEMAS.glob("*.py"))
+    for index in SCHEMAS.glob("__pycache__/*.nbi"):
+        if index.stat().st_mtime < changed:
+            index.unlink()
 
 
 @pytest.fixture(scope="session")

@@ -94,7 +94,7 @@ def doubt(data, numbers, limits, found, proven):  # type: ignore[no-untyped-def]
             and found[row, USER_ID, SIZE] == key_size
             and key_size > 0
             and same(data, found[row, USER_ID, VALUE], begin, key_size)
-            and time >= 0  # so that no difference overflows
+            # A difference that overflows is beyond one of the limits.
             and timestamp - time <= limits[1]
             and (timestamp < 0 or time - timestamp <= limits[2])
         )

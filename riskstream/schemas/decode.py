@@ -108,7 +108,7 @@ def _misplaced(user_id: str, key: bytes | None) -> Rejection | None:
 
 
 class Decoder:
-    """Decodes batches by the same rules at half a microsecond per event.
+    """Decodes batches by the same rules at a third of a microsecond per event.
 
     What the reader cannot prove to be good is left to `Rules.judge`, and the values of what that accepts to the table,
     so the two ways cannot differ in what they reject or why.

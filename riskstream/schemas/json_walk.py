@@ -182,7 +182,7 @@ def walk(data, sizes, fields, allowed, keys, found, proven):  # type: ignore[no-
         place, seen, count = _object(batch, blanks(batch.data, begin), 2 * known * row, known, count)
         proven[row] = place >= 0 and seen & required == required and blanks(batch.data, place) == end
         for key in range(known):
-            if not (proven[row] and seen >> key & 1):
+            if not (proven[row] and seen >> key & 1):  # what is not proven may be too long to convert
                 found[row, key, SIZE] = ABSENT
         if count == MAX_KEYS:
             count = _learn(batch, known)

@@ -249,6 +249,16 @@ def _mutated(value: bytes, rng: np.random.Generator) -> bytes:
     ][rng.integers(3)]
 
 
+def test_utf8_is_what_python_takes_for_it() -> None:
+    edges = [0x41, 0x7F, 0x80, 0x8F, 0x90, 0x9F, 0xA0, 0xBF, 0xC0, 0xFF]
+    starts = [bytes([first, second]) for first in range(0x80, 0x100) for second in edges]
+    ends = [b"", b"\x80", b"\xbf", b"\x80\x80", b"\xbf\xbf", b"\x80A", b"\xc0", b"\x7f\x80"]
+    texts = [start + end for start in starts for end in ends]
+    expected = [text.decode(errors="replace").encode() == text for text in texts]
+    assert plainly_objects([b'{"a":"' + text + b'"}' for text in texts]) == expected
+    assert 100 < sum(expected) < len(texts) - 100
+
+
 def test_plain_objects_are_told_from_others() -> None:
     values = [GOOD, b'{"a":1,"b":{"c":[]}}', b"[]", b"{}", b'{"a":1,"a":2}', b'{"a":', b"", b'{"a":01}']
     assert plainly_objects(values) == [True, True, *[False] * 6]

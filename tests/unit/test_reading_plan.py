@@ -83,10 +83,29 @@ def test_an_event_with_a_field_of_another_kind_is_left_to_the_rules(kind: Any) -
     assert read_of([("odd", kind)], {}, b',"odd":"on"}')[0] == [False]
 
 
-@pytest.mark.parametrize("options", [{"forbid_unknown_fields": True}, {"tag": "x"}, {"array_like": True}])
+def _refuse(event: Any) -> None:
+    raise ValueError("not on a Monday")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        *({"forbid_unknown_fields": True}, {"tag": "x"}, {"array_like": True}),
+        {"namespace": {"__post_init__": _refuse}},
+    ],
+)
 def test_an_event_that_more_than_its_fields_decides_on_is_left_to_the_rules(options: dict[str, Any]) -> None:
     read = Reader(defstruct("Strict", IDS, **options), ColumnTable(KINDS), LIMITS)
     assert list(read([b"u"], [START + b"}"], [-1]).doubtful) == [0]
+
+
+def test_ids_and_times_without_bounds_are_proven_only_where_the_rules_would_have_them() -> None:
+    loose = defstruct("Loose", [("event_id", str), ("user_id", str), ("event_time", int)])
+    read = Reader(loose, ColumnTable(KINDS), LIMITS)
+    values = [
+        b'{"event_id":"","user_id":"%b","event_time":%d}' % pair for pair in ((b"u", 1), (b"", 1), (b"u", -(10**17)))
+    ]
+    assert list(read([b"u", b"", b"u"], values, [1, 1, 2**63 - 1]).doubtful) == [1, 2]
 
 
 def test_a_column_that_does_not_fit_its_field_is_refused() -> None:

@@ -38,7 +38,7 @@ class Records(NamedTuple):
 class Decoded(NamedTuple):
     """Every record of the batch, once: either its index is in `rows`, int64[n], or it is rejected.
 
-    Aligned with `rows`: `columns`, an array for each column of the domain's table; `event_ids`, each as it stands in
+    Aligned with `rows`, C-contiguous: `columns`, an array for each column of the domain's table; `event_ids`, each as it stands in
     JSON between its quotes; `users`, the record's key, which is the event's user_id in UTF-8.
     """
 
@@ -138,7 +138,7 @@ class Decoder:
             data, rejections = self._judge(records, data, words, doubtful)
         if rejections:
             rows = np.delete(rows, list(rejections))
-            words, users = words[:, rows], [users[row] for row in rows.tolist()]
+            words, users = words.take(rows, axis=1), [users[row] for row in rows.tolist()]
         *bits, start, length = words
         columns = dict(zip(self._table.rows, bits, strict=True))
         for name in self._fractional:

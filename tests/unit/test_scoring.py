@@ -74,6 +74,10 @@ def scores(outcome: Outcome) -> list[RiskScore]:
     return [decode_score(value or b"") for topic, _, _, value, _ in outcome.records if topic == "scores"]
 
 
+def said(outcome: Outcome) -> list[tuple[int, int, str, str, int, str]]:
+    return [(s.partition, s.offset, s.event_id, s.user_id, s.event_time - T0, s.decision) for s in scores(outcome)]
+
+
 def dead(outcome: Outcome) -> list[tuple[int, str]]:
     """Partition and offset, as the headers say."""
     letters = [
@@ -84,8 +88,7 @@ def dead(outcome: Outcome) -> list[tuple[int, str]]:
 
 def test_every_score_says_of_its_record_what_is_true(scoring: Scoring) -> None:
     outcome = scoring(batch((1, 0, 1), (0, 3, 4), (1, 1, 7)))
-    found = [(s.partition, s.offset, s.event_id, s.user_id, s.event_time - T0, s.decision) for s in scores(outcome)]
-    assert found == [
+    assert said(outcome) == [
         (1, 0, "e-1-0", "u-1", 0, "approve"),
         (0, 3, "e-0-3", "u-0", 3, "review"),
         (1, 1, "e-1-1", "u-1", 1, "decline"),
@@ -98,9 +101,7 @@ def test_every_score_says_of_its_record_what_is_true(scoring: Scoring) -> None:
 
 def test_of_a_batch_that_is_partly_answered_already_the_rest_is_answered(scoring: Scoring) -> None:
     outcome = scoring(batch((0, 1, 1), (0, 2, None), (1, 0, None), (0, 3, 2), (0, 4, None), (1, 1, 9)))
-    assert [(s.partition, s.offset, s.event_id, s.score) for s in scores(outcome)] == [
-        (0, 3, "e-0-3", 0.2), (1, 1, "e-1-1", 0.9)
-    ]  # fmt: skip
+    assert said(outcome) == [(0, 3, "e-0-3", "u-0", 3, "approve"), (1, 1, "e-1-1", "u-1", 1, "decline")]
     assert dead(outcome) == [(1, "0"), (0, "4")]
 
 

@@ -38,8 +38,8 @@ class Records(NamedTuple):
 class Decoded(NamedTuple):
     """Every record of the batch, once: either its index is in `rows`, int64[n], or it is rejected.
 
-    Aligned with `rows`, C-contiguous: `columns`, an array for each column of the domain's table; `event_ids`, each as it stands in
-    JSON between its quotes; `users`, the record's key, which is the event's user_id in UTF-8.
+    Aligned with `rows`, and each C-contiguous: `columns`, an array for each column of the domain's table; `event_ids`,
+    as they stand in JSON between the quotes; `users`, the record's key, which is the event's user_id in UTF-8.
     """
 
     rows: NDArray[np.int64]

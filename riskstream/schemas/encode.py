@@ -30,7 +30,7 @@ class Stamp:
 
 
 class Scores(NamedTuple):
-    """The rest, a column each, all of one length.
+    """The rest, a column each, all of one length and C-contiguous.
 
     Ids are as they stand in JSON between the quotes. `decisions` are positions in DECISIONS, `degraded` bits, the
     first of DEGRADED the lowest; `vectors` are digests of 16 letters; `probabilities` are None where the model has but
@@ -54,7 +54,7 @@ TextArrays = tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64]]
 """Texts as compiled code takes them."""
 
 _encode = msgspec.json.Encoder().encode
-_PLAIN = bytes(code for code in range(32, 256) if code not in b'"\\')  # stands in JSON for itself
+_PLAIN = bytes(code for code in range(32, 127) if chr(code) not in '"\\')  # stands in JSON for itself
 _COMMA, _BRACKET, _MINUS, _ZERO = ord(","), ord("]"), ord("-"), np.uint8(ord("0"))
 _DIGEST, _LONGEST = 16, 20  # bytes of a digest, and the most of a whole number
 # Indexes are unsigned, which spares the compiled code a test for negative ones at every byte.
@@ -82,11 +82,12 @@ def encode_scores(stamp: Stamp, rows: Scores) -> list[bytes]:
     return [b'%s,"probabilities":%s}' % (line[:-1], _encode(probabilities)) for line, probabilities in pairs]
 
 
-def in_json(texts: Sequence[bytes]) -> Texts:
-    """UTF-8 as it stands in JSON between the quotes; ids mostly stand there as they are."""
-    if b"".join(texts).translate(None, _PLAIN):
-        texts = [_encode(text.decode())[1:-1] for text in texts]
-    return Texts.of(texts)
+def json_texts(values: Sequence[bytes]) -> Texts:
+    """Texts in UTF-8 as they stand in JSON between the quotes; ids mostly stand there as they are."""
+    texts = Texts.of(values)
+    if not texts.data.tobytes().translate(None, _PLAIN):
+        return texts
+    return Texts.of([_encode(value.decode())[1:-1] for value in values])
 
 
 def _arrays(texts: Texts) -> TextArrays:

@@ -19,7 +19,7 @@ class Texts:
     def of(cls, values: Sequence[bytes]) -> "Texts":
         """The same texts, one after the other."""
         length = np.fromiter(map(len, values), np.int64, len(values))
-        return cls(np.frombuffer(b"".join(values), np.uint8), np.cumsum(length) - length, length)
+        return cls(np.frombuffer(b"".join(values), np.uint8), length.cumsum() - length, length)
 
     def __len__(self) -> int:
         return len(self.start)

@@ -20,7 +20,7 @@ from riskstream.models.outputs import Answer
 from riskstream.models.policy import Policy
 from riskstream.schemas.dead_letter import Headers, Letter, Rejection, dead_letter_headers, fitted
 from riskstream.schemas.decode import Decoded, Decoder
-from riskstream.schemas.encode import Scores, Stamp, encode_scores, in_json
+from riskstream.schemas.encode import Scores, Stamp, encode_scores, json_texts
 from riskstream.workers.batch_counts import BatchCounts, Committed
 from riskstream.workers.join import Join, Joined
 from riskstream.workers.kafka.batch import Batch
@@ -134,10 +134,11 @@ class Scoring:
         self._note(outcome)
 
     def _live(self, batch: Batch) -> NDArray[np.bool_]:
-        partitions = self.working_set.partitions
-        if all(offset >= partitions[number].live_from for number, offset in batch.first_offsets.items()):
+        """Which records are to be answered, bool[n]: mostly all, which their first offsets tell."""
+        live_from = {number: self.working_set.partitions[number].live_from for number in batch.first_offsets}
+        if all(offset >= live_from[number] for number, offset in batch.first_offsets.items()):
             return np.ones(len(batch.offsets), np.bool_)
-        return batch.offset_array >= np.array([partitions[number].live_from for number in batch.partitions], np.int64)
+        return batch.offset_array >= np.array([live_from[number] for number in batch.partitions], np.int64)
 
     def _assemble(self, joined: Joined) -> tuple[Aggregates, NDArray[np.float32]]:
         features = self.domain.features
@@ -148,19 +149,19 @@ class Scoring:
 
     def _scores(self, batch: Batch, decoded: Decoded, joined: Joined, scored: Scored) -> Iterable[Outgoing]:
         rows, indexes = scored.rows, _at(decoded.rows, scored.rows)
-        places, keys = _at(batch.partition_array, indexes), _of(batch.records.keys, indexes)
+        places, keys = _at(batch.partition_array, indexes), cast(Sequence[bytes], _of(batch.records.keys, indexes))
         stamp = Stamp(self.model.label, self.domain.features.id, batch.topic, int(self.clock() * 1000))
         values = encode_scores(
             stamp,
             Scores(
                 decoded.event_ids if len(rows) == len(decoded.rows) else decoded.event_ids.take(rows),
-                in_json(_of(decoded.users, rows)),
+                json_texts(keys),
                 scored.scores,
                 scored.decisions,
                 vector_digest(scored.vectors),
                 places,
                 _at(batch.offset_array, indexes),
-                _at(joined.columns["event_time"], rows),
+                np.ascontiguousarray(_at(joined.columns["event_time"], rows), np.int64),
                 scored.repeated,
                 _at(joined.degraded, rows),
                 _named(self.model.classes, scored),

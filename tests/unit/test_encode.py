@@ -11,9 +11,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from msgspec import UNSET
 
-from riskstream.schemas.encode import Scores, Stamp, encode_scores, in_json
+from riskstream.schemas.encode import Scores, Stamp, encode_scores, json_texts
 from riskstream.schemas.score import DECISIONS, DEGRADED, RiskScore, decode_score
-from riskstream.schemas.texts import Texts
 
 STAMP = Stamp(model="payment-risk@1.0.0", feature_set="3f0c9a5e1b2d4c67", topic="transactions", scored_at=1788220800007)
 USUAL = RiskScore(
@@ -60,8 +59,8 @@ def columns(rows: Sequence[RiskScore]) -> Scores:
         return np.array([getattr(row, name) for row in rows], kind)
 
     return Scores(
-        Texts.of([msgspec.json.encode(row.event_id)[1:-1] for row in rows]),
-        Texts.of([msgspec.json.encode(row.user_id)[1:-1] for row in rows]),
+        json_texts([row.event_id.encode() for row in rows]),
+        json_texts([row.user_id.encode() for row in rows]),
         column("score", np.float64),
         np.array([DECISIONS.index(row.decision) for row in rows], np.uint8),
         [row.vector for row in rows],
@@ -117,8 +116,3 @@ def test_probabilities_are_written_only_by_a_model_that_knows_several_classes() 
     lines = encode_scores(STAMP, columns(rows)._replace(probabilities=found))
     assert lines == [msgspec.json.encode(row) for row in rows]
     assert decode_score(encode_scores(STAMP, columns(rows))[0]).probabilities is UNSET
-
-
-@pytest.mark.parametrize("text", ["plain-1", 'a "quoted" one', "back\\slash", "a\nline", "é€", ""])
-def test_ids_are_escaped_as_json_wants_them(text: str) -> None:
-    assert in_json([b"x", text.encode()]).tolist() == [b"x", msgspec.json.encode(text)[1:-1]]

@@ -135,12 +135,12 @@ class AtLeastOnceOutput:
 
 
 def _produce(producer: Producer, records: Iterable[Outgoing], timeout_s: float, on_delivery: Any = None) -> None:
-    produce = producer.produce
+    produce: Any = producer.produce
     for topic, partition, key, value, headers in records:
         while True:
             try:
                 # By position: naming the arguments costs as much again as the call.
-                produce(topic, value, key, partition, None, on_delivery, 0, cast(Any, headers))
+                produce(topic, value, key, partition, None, on_delivery, 0, headers)
             except BufferError:
                 _make_room(producer, timeout_s)
             else:

@@ -1,21 +1,22 @@
 """The feature table: what a model sees of an event, one row and one small function each.
 
 A row's function takes all events of a batch at once and must be pure: no clock, no state, no event looks at another.
-Rows that are a history column as it is name the column instead of a function; neighbours are copied as one block.
+Rows that are a history column as it is name the column instead of a function; they are copied.
 A changed function gets a raised revision, and with it the set gets a new id: a model is only ever served
 the features it was trained on.
 """
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import groupby
+from itertools import count
 from typing import Any
 
 import msgspec
 import numpy as np
 import xxhash
+from numba import njit, types
 from numpy.typing import NDArray
 
 from riskstream.models import history
@@ -84,26 +85,66 @@ class FeatureSet:
 
         `aggregates` are `history.aggregate(spec, ...).values`; each number is rounded to float32 once, here.
         """
-        inputs = Inputs(columns, dict(zip(self.spec.columns, aggregates.T, strict=True)), profile)
+        if aggregates.shape[1] != len(self._places):  # compiled code does not check indexes
+            raise ValueError(f"{aggregates.shape[1]} history columns, not {len(self._places)}")
+        inputs = Inputs(columns, _ByName(aggregates, self._places), profile)
+        computed = np.empty((len(self._computed), len(aggregates)), np.float32)
+        for index, compute in enumerate(self._computed):
+            computed[index] = compute(inputs)
         vectors = np.empty((len(aggregates), len(self.rows)), np.float32)
-        for into, source in self._copied:
-            vectors[:, into] = aggregates[:, source]
-        for index, compute in self._computed:
-            vectors[:, index] = compute(inputs)
-        # One bit pattern for "missing", so that equal vectors have equal bytes.
-        np.copyto(vectors, np.nan, where=np.isnan(vectors))
+        _fill(vectors, aggregates, computed, self._sources)
         return vectors
 
     @cached_property
-    def _copied(self) -> Sequence[tuple[slice, slice]]:
-        """Runs of features over runs of history columns; one may span computed features, which are written after."""
-        pairs = [(i, self.spec.columns.index(r.compute)) for i, r in enumerate(self.rows) if isinstance(r.compute, str)]
-        runs = [list(run) for _, run in groupby(pairs, key=lambda pair: pair[0] - pair[1])]
-        return [(slice(run[0][0], run[-1][0] + 1), slice(run[0][1], run[-1][1] + 1)) for run in runs]
+    def _places(self) -> dict[str, int]:
+        return {name: place for place, name in enumerate(self.spec.columns)}
 
     @cached_property
-    def _computed(self) -> Sequence[tuple[int, Callable[[Inputs], Column]]]:
-        return [(i, row.compute) for i, row in enumerate(self.rows) if not isinstance(row.compute, str)]
+    def _computed(self) -> Sequence[Callable[[Inputs], Column]]:
+        return [row.compute for row in self.rows if not isinstance(row.compute, str)]
+
+    @cached_property
+    def _sources(self) -> NDArray[np.int64]:
+        """Where each feature comes from, as `_fill` takes it."""
+        number = count(1)
+        return np.array([self._places[r.compute] if isinstance(r.compute, str) else -next(number) for r in self.rows])
+
+
+class _ByName(Mapping[str, Column]):
+    """The columns of an array by name, none of which is made before it is asked for."""
+
+    def __init__(self, values: NDArray[np.float64], places: Mapping[str, int]) -> None:
+        self._values, self._places = values, places
+
+    def __getitem__(self, name: str) -> Column:
+        return self._values[:, self._places[name]]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._places)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+
+@njit(
+    types.void(
+        types.float32[:, ::1],
+        types.Array(types.float64, 2, "A", readonly=True),
+        types.Array(types.float32, 2, "C", readonly=True),
+        types.Array(types.int64, 1, "C", readonly=True),
+    ),
+    cache=True,
+    nogil=True,
+)
+def _fill(vectors, aggregates, computed, sources):  # type: ignore[no-untyped-def]
+    """A source is a column of `aggregates`; one below zero is a row of `computed`, -1 the first."""
+    for row in range(len(vectors)):
+        vector = vectors[row]
+        for column in range(len(sources)):
+            source = sources[column]
+            value = np.float32(aggregates[row, source]) if source >= 0 else computed[-1 - source, row]
+            # One bit pattern for "missing", so that equal vectors have equal bytes.
+            vector[column] = np.float32(np.nan) if np.isnan(value) else value
 
 
 def vector_digest(vectors: NDArray[np.float32]) -> list[str]:

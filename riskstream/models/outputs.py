@@ -34,8 +34,7 @@ def answer_of(output: Output, calibration: Calibration, said: Floats) -> Answer:
 def is_valid(output: Output, said: Floats) -> NDArray[np.bool_]:
     """Per row: are these finite logits, or probabilities from 0 to 1? False for NaN."""
     good = np.isfinite(said) if output.kind == "logit" else (said >= 0.0) & (said <= 1.0 + ROUNDING)
-    whole: NDArray[np.bool_] = np.logical_and.reduce(good.reshape(len(said), -1), axis=1)
-    return whole
+    return good if good.ndim == 1 else np.logical_and.reduce(good, axis=1)
 
 
 def risk_logits(output: Output, said: Floats) -> Floats:

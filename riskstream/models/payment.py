@@ -13,6 +13,7 @@ from msgspec.structs import astuple
 from numpy.typing import NDArray
 
 from riskstream.models.domain import Domain, fact_rows
+from riskstream.models.elementwise import differs, none, ratio
 from riskstream.models.features import Feature, FeatureSet, Inputs
 from riskstream.models.history import HistorySpec
 from riskstream.schemas.columns import Code, ColumnTable, Digits, Hash, Integer, Number
@@ -100,7 +101,7 @@ def _mcc(x: Inputs) -> Column:
 
 
 def _ip_country_differs(x: Inputs) -> Column:
-    return _differs(x.event["ip_country"], x.event["country"])
+    return differs(x.event["ip_country"], x.event["country"])
 
 
 def _has_device(x: Inputs) -> Column:
@@ -108,23 +109,23 @@ def _has_device(x: Inputs) -> Column:
 
 
 def _over_mean(x: Inputs) -> Column:
-    return _ratio(x.event["amount"], x.history["mean"])
+    return ratio(x.event["amount"], x.history["mean"])
 
 
 def _z_score(x: Inputs) -> Column:
-    return _ratio(x.event["amount"] - x.history["mean"], x.history["std"])
+    return ratio(x.event["amount"] - x.history["mean"], x.history["std"])
 
 
 def _new_merchant(x: Inputs) -> Column:
-    return _none(x.history["same_merchants"])
+    return none(x.history["same_merchants"])
 
 
 def _new_device(x: Inputs) -> Column:
-    return _none(x.history["same_devices"])
+    return none(x.history["same_devices"])
 
 
 def _new_country(x: Inputs) -> Column:
-    return _none(x.history["same_countries"])
+    return none(x.history["same_countries"])
 
 
 def _account_age(x: Inputs) -> Column:
@@ -132,7 +133,7 @@ def _account_age(x: Inputs) -> Column:
 
 
 def _abroad(x: Inputs) -> Column:
-    return _differs(x.profile["home_country"], x.event["country"])
+    return differs(x.profile["home_country"], x.event["country"])
 
 
 def _kyc_level(x: Inputs) -> Column:
@@ -140,28 +141,11 @@ def _kyc_level(x: Inputs) -> Column:
 
 
 def _over_typical(x: Inputs) -> Column:
-    return _ratio(x.event["amount"], x.profile["typical_amount"])
+    return ratio(x.event["amount"], x.profile["typical_amount"])
 
 
 def _chargebacks(x: Inputs) -> Column:
     return x.profile["chargebacks_365d"]
-
-
-def _ratio(over: Column, under: Column) -> Column:
-    """over / under; NaN where `under` is zero or missing, so that no infinity reaches a model."""
-    quotient: Column = over / np.where(under > 0, under, np.nan)
-    return quotient
-
-
-def _differs(code: Column, other: Column) -> Column:
-    """1 or 0; NaN where the first code is missing."""
-    return np.where(code != 0, code != other, np.nan)
-
-
-def _none(count: Column) -> Column:
-    """1 where the count is zero, else 0; NaN stays."""
-    none: Column = (count == 0) + 0 * count
-    return none
 
 
 def _window_rows(window: str) -> tuple[Feature, ...]:

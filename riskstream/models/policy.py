@@ -26,4 +26,4 @@ class Policy(msgspec.Struct, frozen=True):
 
     def decide(self, scores: NDArray[np.float64]) -> NDArray[np.uint8]:
         """One code per score, an index into DECISIONS."""
-        return (scores >= self.review).astype(np.uint8) + (scores >= self.decline).astype(np.uint8)
+        return np.add(scores >= self.review, scores >= self.decline, dtype=np.uint8)

@@ -63,7 +63,7 @@ class Scorer:
             return self._nothing
         said = self._raw(features).astype(np.float64)
         valid = is_valid(self._output, said)
-        if not valid.all():
+        if np.count_nonzero(valid) < len(valid):
             raise NonFiniteScore(np.flatnonzero(~valid))
         return answer_of(self._output, self._calibration, said)
 

@@ -167,6 +167,11 @@ def test_what_is_missing_has_one_bit_pattern() -> None:
     assert len(set(digests)) == 1
 
 
+def test_another_number_of_history_columns_is_a_bug() -> None:
+    with pytest.raises(ValueError, match="27 history columns, not 28"):
+        TINY.assemble({}, np.zeros((2, 27)), {})
+
+
 def test_no_events_make_no_vectors() -> None:
     columns = DOMAIN.columns([])
     none = np.empty((0, len(HISTORY.columns)))

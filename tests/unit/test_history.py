@@ -147,6 +147,11 @@ def test_a_value_seen_again_counts_in_the_smallest_window_that_saw_it() -> None:
         assert (columns["distinct_shops_short"], columns["distinct_shops_long"]) == (1, 1)
 
 
+def test_distinct_windows_may_be_named_in_any_order() -> None:
+    log, _ = random_log(9, 60, SMALL, 6)
+    assert_like_oracle(replace(SMALL, capacity=20, distinct_windows=("long", "short", "mid")), log.tolist())
+
+
 def test_sums_of_the_largest_amounts_are_exact() -> None:
     log = [[i, NOW, i, 10**12 - i % 2, 1, 1, 1, 1] for i in range(513)]
     assert last(log, HISTORY)["sum_30d"] == 512 * 10**12 - 256

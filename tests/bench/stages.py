@@ -21,7 +21,7 @@ from tests.bench.flow import Flow
 from tests.bench.results import Row
 from tests.bench.workload import Record
 
-REPEATS = {1: 250, 32: 40, 256: 12, 2_048: 4}
+REPEATS = {1: 250, 32: 40, 256: 12, 2_048: 15}
 """By batch size, how many batches are measured."""
 WARM = 3
 

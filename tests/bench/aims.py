@@ -60,9 +60,11 @@ def aims(rows: Sequence[Row]) -> Iterator[Aim]:
     taken = found(rows, "recovery", "taken_to_scored_s", {"behind": 10_000})
     if taken is not None:
         yield Aim("an heir 10,000 events behind scores again, seconds", taken, 2)
-    crowds = [row.found["in_memory_us"] for row in rows if row.section == "growth, users"]
+    crowds = [row for row in rows if row.section == "growth, users"]
     if crowds:
-        yield Aim("cost per event, a million users / ten thousand", crowds[-1] / crowds[0], 1.15)
+        least, most = crowds[0], crowds[-1]
+        what = f"cost per event, {most.of['users']:,} users / {least.of['users']:,}"
+        yield Aim(what, most.found["in_memory_us"] / least.found["in_memory_us"], 1.15)
 
 
 def _cost(rows: Sequence[Row]) -> Iterator[Aim]:

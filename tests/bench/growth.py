@@ -27,7 +27,10 @@ from tests.bench.world import TREES, World
 
 FEW = Shape(40_000, 5)
 """About ten thousand users, with two facts or more in their past."""
-COPIES = (1, 10, 100)
+COPIES = (1, 100, 900)
+"""As many times the users: a million, and ten. The last takes NEEDED bytes of memory, and is left out where there are
+fewer."""
+NEEDED = 16 << 30
 BATCH, BATCHES, WARM = 2_048, 8, 2
 
 
@@ -42,10 +45,11 @@ class Population:
 
 
 def users(world: World) -> Iterator[Row]:
-    """From ten thousand users to a million."""
+    """From ten thousand users to ten million."""
     base = world.workload(FEW)
+    enough = psutil.virtual_memory().available >= NEEDED
     with ExitStack() as stack:
-        populations = [_populated(world, stack, base, copies) for copies in COPIES]
+        populations = [_populated(world, stack, base, copies) for copies in (COPIES if enough else COPIES[:-1])]
         half = BATCH * BATCHES
         missing = _in_turns(populations, slice(half), forget=True)
         for population in populations:

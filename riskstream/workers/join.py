@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from riskstream.models.domain import Domain
 from riskstream.schemas.decode import Decoded
 from riskstream.schemas.history import COMPLETE, UNKNOWN, CorruptHistory
-from riskstream.schemas.score import HISTORY_PARTIAL, HISTORY_UNAVAILABLE, PROFILE_UNAVAILABLE
+from riskstream.schemas.score import HISTORY_PARTIAL, HISTORY_UNAVAILABLE
 from riskstream.workers.errors import StateLost, Unavailable
 from riskstream.workers.history_store import GONE, HistoryStore, Read, Reply, Write
 from riskstream.workers.metrics import Metrics
@@ -57,7 +57,10 @@ class Join:
         event_time = columns["event_time"]
         self._note_since(numbers, event_time)
         seats, answered = self._read(numbers, users)
-        profile, degraded = self._profiles(seats, event_time, answered)
+        # While Redis does not answer, what is kept may be outdated.
+        profile, degraded = (
+            self.profiles.joined(seats, event_time) if answered else self.profiles.unavailable(len(seats))
+        )
         gathered = self.working_set.gather(seats, numbers, users, self.domain.facts(columns, offsets))
         degraded[~gathered.known] |= HISTORY_UNAVAILABLE
         degraded[self._is_partial(numbers, event_time)] |= HISTORY_PARTIAL
@@ -116,7 +119,9 @@ class Join:
         if missing:
             seats[missing] = self.working_set.find([numbers[row] for row in missing], [users[row] for row in missing])
         if unknown:
-            self._keep_profiles(seats[unknown], of_unknown, asked, reply)
+            place = {user: number for number, user in enumerate(asked)}  # some are of several rows
+            self.profiles.keep(seats[unknown], reply.profiles, [place[user] for user in of_unknown])
+            self.working_set.note_profiles(seats[unknown])
         return seats, True
 
     def _reads(self, numbers: Sequence[int], users: Sequence[bytes]) -> dict[int, Read]:
@@ -168,23 +173,6 @@ class Join:
         horizon = self.domain.features.spec.horizon_ms
         partial: NDArray[np.bool_] = (since != COMPLETE) & (event_time - horizon < since)
         return partial
-
-    def _profiles(
-        self, seats: NDArray[np.int64], event_time: NDArray[np.int64], answered: bool
-    ) -> tuple[Mapping[str, NDArray[Any]], NDArray[np.uint8]]:
-        """Each event's profile columns, and what they lack. Unless Redis answers, what is kept may be outdated."""
-        if answered:
-            return self.profiles.joined(self.working_set.profiles(seats), event_time)
-        columns, _ = self.profiles.joined(np.tile(self.profiles.missing, (len(seats), 1)), event_time)
-        return columns, np.full(len(seats), PROFILE_UNAVAILABLE, np.uint8)
-
-    def _keep_profiles(
-        self, seats: NDArray[np.int64], users: Sequence[bytes], asked: Sequence[bytes], reply: Reply
-    ) -> None:
-        """What was read for the users of these rows, some of whom may have several."""
-        row_of = {user: row for row, user in enumerate(asked)}
-        rows = self.profiles.rows(reply.profiles)
-        self.working_set.put_profiles(seats, rows[[row_of[user] for user in users]])
 
     def _count(self, events: int, misses: int) -> None:
         self.metrics.history_cache_misses_total.inc(misses)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from riskstream.models.domain import Domain
-from riskstream.schemas.score import PROFILE_INVALID, PROFILE_STALE
+from riskstream.schemas.score import PROFILE_INVALID, PROFILE_STALE, PROFILE_UNAVAILABLE
 
 COMPUTED_AT, INVALID, FIELDS = range(3)
 """Columns of a row; from FIELDS on they are the domain's."""
@@ -21,34 +21,51 @@ NEVER_STALE = 1 << 62
 
 
 class Profiles:
-    """The profiles of one domain. Older than `max_age_ms` at the event counts as missing."""
+    """The profiles of one domain, those of users in memory kept by their seats. Older than `max_age_ms` at an event
+    counts as missing."""
 
     def __init__(self, domain: Domain, max_age_ms: int) -> None:
         self._domain = domain
         self._max_age_ms = max_age_ms
         self._decode = msgspec.json.Decoder(domain.profile).decode
         self._names = tuple(domain.profiles([None]))
-        self.missing: NDArray[np.float64] = self.rows([None])[0]
-        """The row of a user without a profile."""
+        self._missing = self._rows([None])
+        self._kept = np.empty((0, self._missing.shape[1]))  # a row for each seat
 
-    def rows(self, stored: Sequence[bytes | None]) -> NDArray[np.float64]:
-        """What Redis holds of n users, float64[n, FIELDS + columns]; of an unreadable profile, that it is."""
+    def keep(self, seats: NDArray[np.int64], stored: Sequence[bytes | None], which: Sequence[int]) -> None:
+        """At each seat, the profile in `stored[which]`, as Redis holds it."""
+        if (needed := int(seats.max(initial=-1)) + 1) > len(self._kept):
+            kept, self._kept = self._kept, np.empty((2 * needed, self._missing.shape[1]))
+            self._kept[: len(kept)] = kept
+        self._kept[seats] = self._rows(stored)[which]
+
+    def joined(
+        self, seats: NDArray[np.int64], event_time: NDArray[np.int64]
+    ) -> tuple[Mapping[str, NDArray[Any]], NDArray[np.uint8]]:
+        """The domain's columns of n events, from what is kept, and what they lack, as bits of `degraded`."""
+        rows = self._kept[seats]
+        stale = event_time - rows[:, COMPUTED_AT] > self._max_age_ms
+        if stale.any():
+            rows[stale] = self._missing
+        degraded = np.where(rows[:, INVALID] > 0, np.uint8(PROFILE_INVALID), np.uint8(0))
+        degraded[stale] = PROFILE_STALE
+        return self._columns(rows), degraded
+
+    def unavailable(self, count: int) -> tuple[Mapping[str, NDArray[Any]], NDArray[np.uint8]]:
+        """The same of events whose profiles cannot be known."""
+        rows = np.repeat(self._missing, count, axis=0)
+        return self._columns(rows), np.full(count, PROFILE_UNAVAILABLE, np.uint8)
+
+    def _columns(self, rows: NDArray[np.float64]) -> Mapping[str, NDArray[Any]]:
+        return dict(zip(self._names, rows.T[FIELDS:], strict=True))
+
+    def _rows(self, stored: Sequence[bytes | None]) -> NDArray[np.float64]:
+        """float64[n, FIELDS + columns]; of an unreadable profile, that it is."""
         found = [self._decoded(raw) for raw in stored]
         profiles = [None if broken else profile for profile, broken in found]
         times = [NEVER_STALE if profile is None else profile.computed_at for profile in profiles]
         broken = [broken for _, broken in found]
         return np.column_stack([times, broken, *self._domain.profiles(profiles).values()]).astype(np.float64)
-
-    def joined(
-        self, rows: NDArray[np.float64], event_time: NDArray[np.int64]
-    ) -> tuple[Mapping[str, NDArray[Any]], NDArray[np.uint8]]:
-        """The domain's columns of n events, and what they lack, as bits of `degraded`. Overwrites what is too old."""
-        stale = event_time - rows[:, COMPUTED_AT] > self._max_age_ms
-        if stale.any():
-            rows[stale] = self.missing
-        degraded = np.where(rows[:, INVALID] > 0, np.uint8(PROFILE_INVALID), np.uint8(0))
-        degraded[stale] = PROFILE_STALE
-        return dict(zip(self._names, rows.T[FIELDS:], strict=True)), degraded
 
     def _decoded(self, raw: bytes | None) -> tuple[Any, bool]:
         """The profile, None if there is none, and whether it cannot be read."""

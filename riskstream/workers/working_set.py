@@ -1,4 +1,4 @@
-"""The recent users' histories of the partitions this worker owns, in memory, and their profiles.
+"""The recent users' histories of the partitions this worker owns, in memory.
 
 The input log is the truth, Redis a write-behind cache of it, this the working set. Everything here comes from
 committed input: a batch's facts are absorbed only after its commit was confirmed.
@@ -101,7 +101,6 @@ class WorkingSet:
         self._max_bytes = max_bytes
         self._memory = FactMemory(len(layout.words), max_bytes)
         self._names: list[bytes] = []  # by seat
-        self._profiles: NDArray[np.float64] = np.empty((0, 0))  # a row for each seat, good where it is PROFILED
         self._strangers: NDArray[np.int64] = np.empty(0, np.int64)
         self.partitions: dict[int, Partition] = {}
 
@@ -159,24 +158,16 @@ class WorkingSet:
         partition.seats.update(zip(users, seats.tolist(), strict=True))
 
     def has_profile(self, seats: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """bool[n]; NOBODY has none."""
+        """Whether the user's profile is kept and good, bool[n]. NOBODY has none."""
         known: NDArray[np.bool_] = (self._memory.seats[seats, STATE] & PROFILED > 0) & (seats != NOBODY)
         return known
 
-    def put_profiles(self, seats: NDArray[np.int64], rows: NDArray[np.float64]) -> None:
-        """Keep what was read of these users, float64[n, w]."""
-        if len(self._profiles) < len(self._memory.seats):
-            kept, self._profiles = self._profiles, np.empty((len(self._memory.seats), rows.shape[1]))
-            self._profiles[: len(kept)] = kept.reshape(-1, rows.shape[1])
-        self._profiles[seats] = rows
+    def note_profiles(self, seats: NDArray[np.int64]) -> None:
+        """The profiles of these users are kept from now on."""
         self._memory.seats[seats, STATE] |= PROFILED
 
-    def profiles(self, seats: NDArray[np.int64]) -> NDArray[np.float64]:
-        """A copy of what was put, float64[n, w]."""
-        return self._profiles[seats]
-
     def forget_profiles(self, users: Iterable[bytes] | None) -> None:
-        """Those of some users, whoever they are; None for all."""
+        """Those of some users are outdated, whoever they are; None for all."""
         table = self._memory.seats
         if users is None:
             table[:, STATE] &= ~PROFILED

@@ -113,7 +113,8 @@ class Flow:
                 ((_, values),) = reply.histories
                 self.working_set.load(partition, some, values)
                 seats = self.working_set.find([number] * len(some), some)
-                self.working_set.put_profiles(seats, self.join.profiles.rows(reply.profiles))
+                self.join.profiles.keep(seats, reply.profiles, range(len(some)))
+                self.working_set.note_profiles(seats)
 
     def batches(self, records: list[Record], size: int) -> Iterator[Batch]:
         """The records cut into batches, with offsets that go on where the last batch ended."""

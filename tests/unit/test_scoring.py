@@ -134,3 +134,9 @@ def test_what_was_committed_moves_the_positions_and_is_counted(scoring: Scoring)
     assert read("riskstream_scores_total", {"decision": "review"}) == 1
     assert read("riskstream_dead_letters_total", {"reason": "not_json"}) == 1
     assert read("riskstream_stage_seconds_count", {"stage": "join"}) == 1
+
+
+def test_a_first_batch_of_nothing_but_dead_letters_goes_through(scoring: Scoring) -> None:
+    outcome = scoring(batch((1, 0, None), (1, 1, None)))
+    scoring.absorb(outcome)
+    assert [topic for topic, *_ in outcome.records] == ["dead", "dead"]

@@ -20,10 +20,12 @@ from tests.bench.rig import BenchError, Rig
 from tests.bench.workload import Record, Workload
 from tests.bench.world import World, topics_of
 
-WARM_RATE = 5_000
-"""Of each user's first event, before the first turn: what is measured is of users who are in memory, or of such as
-never stay there; and a broker that has just started now and then stands still for 100 ms."""
-SETTLE_S = 0.5
+FIRSTS_RATE = 5_000
+"""Of each user's first event, before all else: what is measured is of users who are in memory, or of such as never stay
+there."""
+WARM_EVENTS, WARM_RATE = 4_000, 500
+"""Of each process before the first turn: a broker that has just started stands still now and then, 100 ms or more."""
+SETTLE_S = 1.0
 """At the beginning of a turn: the sender has just connected."""
 LOST_AFTER_S = 60.0
 LONE_RATE = 2_000
@@ -178,9 +180,10 @@ def latencies(world: World, workload: Workload, paces: Sequence[Pace]) -> Iterat
             rig.start(command=command)
             rigs[process] = rig
         firsts, rest = _firsts(workload.records)
-        for rig in rigs.values():
-            travel(rig, firsts, WARM_RATE)
         stock = iter(rest)
+        for rig in rigs.values():
+            travel(rig, firsts, FIRSTS_RATE)
+            travel(rig, list(islice(stock, WARM_EVENTS)), WARM_RATE)
         for pace in paces:
             yield from _by_turns({process: rigs[process] for process in pace.processes}, pace, stock)
 

@@ -10,7 +10,7 @@ from tests.bench.aims import LARGEST, found
 from tests.bench.disturbance import disturbances, recovery, start_up
 from tests.bench.floor import floor_us, in_one_piece
 from tests.bench.flow import Flow
-from tests.bench.latency import Pace, latencies
+from tests.bench.latency import WARM_EVENTS, Pace, latencies
 from tests.bench.results import Row
 from tests.bench.rig import Rig
 from tests.bench.saturation import SHARE, Case, saturate
@@ -141,7 +141,7 @@ def latency(world: World, rows: Rows) -> Iterator[Row]:
         most = found(rows, "saturation", "events_per_s", Case(delivery=delivery).label)
         half = most / 2 if most else UNKNOWN_HALF
         paces = [Pace(delivery, 500, 10, turns=4), Pace(delivery, 2_000, 5, turns=4), Pace(delivery, half, 1.5)]
-        events = int(sum(pace.needed for pace in paces) * 1.1)  # each user's first is for the warm-up
+        events = int(sum(pace.needed for pace in paces) * 1.1) + 3 * WARM_EVENTS  # a tenth are users' first
         yield from latencies(world, world.workload(Shape(-(-events // 50_000) * 50_000, 50)), paces)
 
 

@@ -20,6 +20,9 @@ Command = tuple[Any, ...]
 KEEP: Command = (b"CLIENT", b"CACHING", b"YES")
 """Before a command: Redis is to tell of changes to what it reads."""
 
+_HEARD = object()
+"""In place of an answer: it was a message."""
+
 
 class RedisLine:
     """Used by one thread. Connects at its first use, and again after an error."""
@@ -44,10 +47,16 @@ class RedisLine:
         """
         try:
             self._connection.send_packed_command([b"".join(map(hiredis.pack_command, commands))])
-            return [self._connection.read_response() for _ in commands]
+            return [self._answer() for _ in commands]
         except redis.exceptions.RedisError:
             self.close()
             raise
+
+    def _answer(self) -> Any:
+        # One by one: the client itself goes a call deeper for each message before an answer; there may be thousands.
+        while (answer := self._connection.read_response(push_request=True)) is _HEARD:
+            pass
+        return answer
 
     def changed(self) -> set[bytes] | None:
         """The kept keys that have changed since the last call; None when any of them may have.
@@ -76,12 +85,13 @@ class RedisLine:
             self._refused = True
             log.warning("Redis does not tell of changes, so profiles are read for each batch", error=str(error))
 
-    def _hear(self, message: list[Any]) -> None:
+    def _hear(self, message: list[Any]) -> object:
         keys = message[1]
         if keys is None:  # all of them: the server was emptied
             self._lost = True
         else:
             self._changed.update(keys)
+        return _HEARD
 
 
 def connect(url: str, timeout_ms: int) -> "redis.Redis":

@@ -99,6 +99,17 @@ def test_with_the_connection_everything_may_have_changed(line: RedisLine, other:
     assert line.changed() == set()
 
 
+def test_thousands_of_changes_before_an_answer_are_all_told(line: RedisLine, other: "redis.Redis") -> None:
+    keys = [b"k%d" % number for number in range(5_000)]
+    keep(line, *keys)
+    with other.pipeline(transaction=False) as pipeline:
+        for key in keys:
+            pipeline.set(key, 1)
+        pipeline.execute()
+    assert line.ask([(b"GET", b"k7")]) == [b"1"]
+    assert told(line) == set(keys)
+
+
 def test_after_a_refused_command_answers_are_not_mixed_up(line: RedisLine, other: "redis.Redis") -> None:
     other.set("a", 1)
     with pytest.raises(redis.exceptions.ResponseError):

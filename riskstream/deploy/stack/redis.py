@@ -43,7 +43,7 @@ class RedisServer(Server):
             "save": "",
             "appendonly": "yes" if self.append_only else "no",
             "maxmemory-policy": "noeviction",
-            "tracking-table-max-keys": "10000000",  # users whose profiles workers keep
+            "tracking-table-max-keys": "0",  # of all users whose profiles workers keep
             "daemonize": "no",
         }
         return [str(redis_binary()), *(word for key, value in settings.items() for word in (f"--{key}", value))]

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from tests.bench.aims import LARGEST, found
 from tests.bench.results import Label, Result, Row
-from tests.bench.saturation import Case
+from tests.bench.saturation import SHARE, Case
 from tests.bench.tables import number
 
 
@@ -40,9 +40,10 @@ def _cost(rows: Sequence[Row]) -> Iterator[tuple[str, str]]:
 
 
 def _backlog(rows: Sequence[Row]) -> Iterator[tuple[str, str]]:
-    one, two = (found(rows, "saturation", "events_per_s", Case(workers=workers).label) for workers in (1, 2))
-    if one and two:
-        yield "A backlog, the broker on the same cores", f"{one:,.0f} events a second by one worker, {two:,.0f} by two"
+    for share, where in ((1.0, "the broker on the same two cores"), (SHARE, f"{SHARE:g} of a core for each worker")):
+        one, two = (found(rows, "saturation", "events_per_s", Case(n, share=share).label) for n in (1, 2))
+        if one and two:
+            yield f"A backlog, {where}", f"{one:,.0f} events a second by one worker, {two:,.0f} by two"
 
 
 def _latency(rows: Sequence[Row]) -> Iterator[tuple[str, str]]:

@@ -7,7 +7,7 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-from tests.bench.aims import LARGEST, found
+from tests.bench.aims import LARGEST, floor_us, found
 from tests.bench.results import Row
 from tests.bench.saturation import Case
 
@@ -38,10 +38,9 @@ def draw(rows: Sequence[Row], folder: Path) -> list[Path]:
 
 def cost(rows: Sequence[Row], figure: Figure) -> bool:
     """The whole worker beside what it is held against."""
-    floor = [row.found["us"] for row in rows if row.section == "floor" and row.of["batch"] == LARGEST]
     bars = {
         "ONNX Runtime alone": found(rows, "floor", "us", {"step": "score", "batch": LARGEST}),
-        "floor: every step the cheapest way": sum(floor),
+        "floor: every step the cheapest way": floor_us(rows),
         "worker, own walk": found(rows, "saturation", "worker_us", Case().label),
         "worker, ONNX Runtime": found(rows, "saturation", "worker_us", Case(engine="onnxruntime").label),
         "tutorial's loop, commit every 100": found(rows, "naive", "us", {"commit_every": 100}),

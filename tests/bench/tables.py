@@ -1,6 +1,8 @@
 """Results as Markdown: on the terminal and in the documentation alike."""
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from statistics import median
 
 from tests.bench.aims import Aim
 from tests.bench.results import Difference, Label, Result, Row
@@ -71,14 +73,15 @@ def _plain(rows: list[Row]) -> Iterator[str]:
 
 
 def _by_batch(rows: list[Row]) -> Iterator[str]:
-    """Batch sizes as columns."""
+    """Batch sizes as columns; the median of what was measured several times."""
     sizes = sorted({row.of["batch"] for row in rows}, key=float)
-    by_name: dict[str, dict[Label, float]] = {}
+    by_name: dict[str, defaultdict[Label, list[float]]] = {}
     for row in rows:
         name = next(str(label) for key, label in row.of.items() if key != "batch")
-        by_name.setdefault(name, {})[row.of["batch"]] = row.found["us"]
+        by_name.setdefault(name, defaultdict(list))[row.of["batch"]].append(row.found["us"])
     lines = [
-        [name, *(number(found[size]) if size in found else "" for size in sizes)] for name, found in by_name.items()
+        [name, *(number(median(found[size])) if size in found else "" for size in sizes)]
+        for name, found in by_name.items()
     ]
     yield from grid(["CPU µs per event, batch of", *map(str, sizes)], lines)
 

@@ -52,6 +52,15 @@ def test_the_headline_is_ratios_of_what_the_same_run_found() -> None:
     assert headline(rows(20.0)) == expected
 
 
+def test_a_floor_that_was_measured_again_counts_once_by_its_median() -> None:
+    again = [
+        Row("floor", {"step": step, "batch": LARGEST, "repeat": repeat}, {"us": us})
+        for step in ("score", "consume", "commit")
+        for repeat, us in ((1, 4.0), (2, 9.0))
+    ]
+    assert headline([*rows(20.0), *again])["floor_us"] == 15.0
+
+
 def test_a_floor_without_kafka_is_no_floor() -> None:
     assert headline([row for row in rows(20.0) if row.of.get("step") != "commit"]).keys() == {
         "worker_us",

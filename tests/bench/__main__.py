@@ -19,7 +19,6 @@ from tests.bench.bundles import with_fewer_trees
 from tests.bench.notes import notes
 from tests.bench.pictures import draw
 from tests.bench.results import FOLDER, ROOT, Result, Row, compare, file_name, load, save, this_machine
-from tests.bench.rig import BenchError
 from tests.bench.tables import differences, tables, verdicts
 from tests.bench.world import TREES, World
 
@@ -107,8 +106,14 @@ def _measure(measurement: plan.Measurement, world: World, rows: list[Row]) -> No
     started, before = time.monotonic(), len(rows)
     try:
         rows.extend(measurement(world, rows))
-    except BenchError as error:
-        rows.append(Row("failed", {"measurement": measurement.__name__, "why": str(error).splitlines()[0]}, {}))
+    except Exception as error:
+        rows.append(
+            Row(
+                "failed",
+                {"measurement": measurement.__name__, "why": f"{type(error).__name__}: {error}".splitlines()[0]},
+                {},
+            )
+        )
     took = f"{measurement.__name__}: {len(rows) - before} rows in {time.monotonic() - started:.0f} s"
     print(took, file=sys.stderr, flush=True)  # noqa: T201
 

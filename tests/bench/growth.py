@@ -1,12 +1,13 @@
 """What grows: cost per event against the number of users, and the memory that a user takes.
 
 Batches of 2,048 events of users drawn at random, by the worker's own flow in this process. With every user in memory
-the cost can only grow by the processor's cache misses; with none, every user is read from Redis. The populations take
+the cost grows by the processor's cache misses: another batch of the same users tells them apart. With none, every user
+is read from Redis. The populations take
 turns, batch by batch, so that what else the machine does meets all alike.
 """
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from statistics import median
@@ -22,7 +23,7 @@ from tests.bench.flow import Flow
 from tests.bench.results import Row
 from tests.bench.rig import Rig
 from tests.bench.saturation import Case, saturate
-from tests.bench.workload import Shape, Workload, crowded
+from tests.bench.workload import Record, Shape, Workload, crowded
 from tests.bench.world import TREES, World
 
 FEW = Shape(40_000, 5)
@@ -51,16 +52,17 @@ def users(world: World) -> Iterator[Row]:
     with ExitStack() as stack:
         populations = [_populated(world, stack, base, copies) for copies in (COPIES if enough else COPIES[:-1])]
         half = BATCH * BATCHES
-        missing = _in_turns(populations, slice(half), forget=True)
+        missing = _in_turns(populations, lambda records: records[:half], forget=True)
         for population in populations:
             population.flow.forget()
             population.flow.remember()
         settle()
-        known = _in_turns(populations, slice(half, None), forget=False)
+        known = _in_turns(populations, lambda records: _twice(records[half:]), forget=False)
     for number, population in enumerate(populations):
         past = population.workload.past
         found = {
-            "in_memory_us": median(known[number][WARM:]),
+            "in_memory_us": median(known[number][2 * WARM :: 2]),
+            "just_seen_us": median(known[number][2 * WARM + 1 :: 2]),
             "from_redis_us": median(missing[number][WARM:]),
             "redis_bytes_per_user": population.redis_bytes,
             "worker_bytes_per_user": population.worker_bytes,
@@ -84,9 +86,22 @@ def _populated(world: World, stack: ExitStack, base: Workload, copies: int) -> P
     return Population(workload, flow, stored / len(workload.past), resident / len(workload.past))
 
 
-def _in_turns(populations: list[Population], records: slice, *, forget: bool) -> list[list[float]]:
-    """For each population, what each batch cost in all."""
-    batches = [list(one.flow.batches(one.workload.records[records], BATCH)) for one in populations]
+def _twice(records: list[Record]) -> list[Record]:
+    """After each batch another of the same users, whose facts are then in the processor's caches."""
+    chunks = [records[start : start + BATCH] for start in range(0, len(records), BATCH)]
+    return [record for chunk in chunks for record in (*chunk, *map(_another, chunk))]
+
+
+def _another(record: Record) -> Record:
+    """The same but for its id."""
+    return record._replace(value=record.value.replace(b'"event_id":"', b'"event_id":"2-', 1))
+
+
+def _in_turns(
+    populations: list[Population], some: Callable[[list[Record]], list[Record]], *, forget: bool
+) -> list[list[float]]:
+    """For each population, what each batch of some of its records cost in all."""
+    batches = [list(one.flow.batches(some(one.workload.records), BATCH)) for one in populations]
     found: list[list[float]] = [[] for _ in populations]
     for turn in zip(*batches, strict=True):
         for number, batch in enumerate(turn):

@@ -20,7 +20,8 @@ from riskstream.workers.working_set import NOBODY, Gathered, Partition, WorkingS
 
 
 class Joined(NamedTuple):
-    """Columns of the accepted events with their users' histories and profiles. `degraded`: uint8[n], bits as above."""
+    """Columns of the accepted events with their users' histories and profiles. `degraded`: uint8[n], bits as in
+    schemas.score."""
 
     columns: Mapping[str, NDArray[Any]]
     gathered: Gathered
@@ -99,7 +100,8 @@ class Join:
         unknown = np.flatnonzero(~self.working_set.has_profile(seats)).tolist()
         writes = self._writes(list(self.working_set.partitions.values())) if self._is_due() else {}
         self._count(len(users), len(missing))
-        if not unknown and not writes:  # who is not in memory has no profile there
+        # Who is not in memory has no profile there; a partition that is not whole waits for Redis to answer again.
+        if not (unknown or writes or self._behind()):
             return seats, True
         reads = self._reads([numbers[row] for row in missing], [users[row] for row in missing])
         of_unknown = [users[row] for row in unknown]
@@ -132,9 +134,11 @@ class Join:
         return {number: Read(partitions[number].keys, list(some)) for number, some in by_partition.items()}
 
     def _believe_again(self) -> None:
-        behind = [number for number, partition in self.working_set.partitions.items() if not partition.whole]
-        if behind:
+        if behind := self._behind():
             raise StateLost(behind, "redis_back")
+
+    def _behind(self) -> list[int]:
+        return [number for number, partition in self.working_set.partitions.items() if not partition.whole]
 
     def _settle(self, writes: Mapping[int, Write], reply: Reply) -> None:
         lost = []

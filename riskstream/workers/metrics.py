@@ -212,8 +212,8 @@ class Metrics(Table):
     ]
 
     history_cache_hits_total: Annotated[Counter, Row("Events whose user was in memory")]
-    profile_reads_total: Annotated[Counter, Row("Profiles asked of Redis; those of other events were in memory")]
     history_cache_misses_total: Annotated[Counter, Row("Events whose user's history was asked of Redis")]
+    profile_reads_total: Annotated[Counter, Row("Profiles asked of Redis; those of other events were in memory")]
     history_cache_bytes: Annotated[Gauge, Row("Memory of the histories held")]
     applied_lag_events: Annotated[Family[Gauge], Row("Offsets committed to Kafka but not yet to Redis", "partition")]
     consumer_lag_events: Annotated[Family[Gauge], Row("Offsets in the input not yet committed", "partition")]

@@ -162,7 +162,7 @@ class Scoring:
                 vector_digest(scored.vectors),
                 places,
                 _at(batch.offset_array, indexes),
-                np.ascontiguousarray(_at(joined.columns["event_time"], rows), np.int64),
+                _at(joined.columns["event_time"], rows),
                 scored.repeated,
                 _at(joined.degraded, rows),
                 _named(self.model.classes, scored),

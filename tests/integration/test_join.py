@@ -192,6 +192,17 @@ def test_without_redis_scores_say_so_and_state_is_taken_again_when_it_is_back(
         joined(join, 3, payment("u"))
 
 
+def test_a_partition_that_left_facts_out_takes_its_state_again_though_all_its_users_are_known(
+    new_join: NewJoin,
+) -> None:
+    join = new_join()
+    commit(join, 0, payment("u"))
+    joined(join, 1, payment("u"))
+    join.working_set.give_up_writing(partition_of(join))
+    with pytest.raises(StateLost, match="redis_back"):
+        joined(join, 1, payment("u"))
+
+
 def test_without_redis_nothing_is_scored_if_so_chosen(new_join: NewJoin, private_redis: RedisServer) -> None:
     join = new_join(private_redis.url, degrade=False)
     private_redis.pause()

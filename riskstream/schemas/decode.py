@@ -6,7 +6,7 @@ There is no clock here. A record's outcome depends on the record alone, so a rep
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -39,13 +39,13 @@ class Decoded(NamedTuple):
     """Every record of the batch, once: either its index is in `rows`, int64[n], or it is rejected.
 
     Aligned with `rows`, and each C-contiguous: `columns`, an array for each column of the domain's table; `event_ids`,
-    as they stand in JSON between the quotes; `users`, the record's key, which is the event's user_id in UTF-8.
+    as they stand in JSON between the quotes; `users`, the user_ids in UTF-8, as the records' keys are.
     """
 
     rows: NDArray[np.int64]
     columns: Mapping[str, NDArray[Any]]
     event_ids: Texts
-    users: Sequence[bytes]
+    users: Texts
     rejections: Mapping[int, Rejection]
 
 
@@ -132,24 +132,24 @@ class Decoder:
     def __call__(self, records: Records) -> Decoded:
         """Every index of `records` ends up in exactly one of rows and rejections. Never raises, whatever the bytes."""
         data, words, doubtful = self._read(*records)
-        rows, users = np.arange(len(records.keys)), records.keys
+        rows = np.arange(len(records.keys))
         rejections: dict[int, Rejection] = {}
         if doubtful:
             data, rejections = self._judge(records, data, words, doubtful)
         if rejections:
             rows = np.delete(rows, list(rejections))
-            words, users = words.take(rows, axis=1), [users[row] for row in rows.tolist()]
-        *bits, start, length = words
+            words = words.take(rows, axis=1)
+        *bits, event_at, event_size, user_at, user_size = words
         columns = dict(zip(self._table.rows, bits, strict=True))
         for name in self._fractional:
             columns[name] = columns[name].view(np.float64)
-        texts = Texts(data, start, length)
-        return Decoded(rows, columns, texts, cast(Sequence[bytes], users), rejections)  # an accepted record has a key
+        event_ids, users = Texts(data, event_at, event_size), Texts(data, user_at, user_size)
+        return Decoded(rows, columns, event_ids, users, rejections)
 
     def _judge(
         self, records: Records, data: NDArray[np.uint8], words: NDArray[np.int64], doubtful: Sequence[int]
     ) -> tuple[NDArray[np.uint8], dict[int, Rejection]]:
-        """Fill the words of doubtful rows that are good after all: the data with their event_ids, and the others."""
+        """Fill the words of doubtful rows that are good after all: the data with their ids, and the others."""
         keys, values, timestamps = records
         outcomes = {row: self._rules.judge(keys[row], values[row], timestamps[row]) for row in doubtful}
         rejections = {row: outcome for row, outcome in outcomes.items() if isinstance(outcome, Rejection)}
@@ -157,10 +157,12 @@ class Decoder:
             return data, rejections
         good = [row for row in doubtful if row not in rejections]
         events = [outcomes[row] for row in good]
-        texts = Texts.of([msgspec.json.encode(event.event_id)[1:-1] for event in events])
+        event_ids = Texts.of([msgspec.json.encode(event.event_id)[1:-1] for event in events])
+        users = Texts.of([event.user_id.encode() for event in events])
         bits = [column.view(np.int64) for column in self._table(events).values()]
-        words[:, good] = [*bits, texts.start + len(data), texts.length]
-        return np.concatenate([data, texts.data]), rejections
+        user_at = users.start + len(data) + len(event_ids.data)
+        words[:, good] = [*bits, event_ids.start + len(data), event_ids.length, user_at, users.length]
+        return np.concatenate([data, event_ids.data, users.data]), rejections
 
 
 def field_of(event: type[msgspec.Struct], name: str) -> Callable[[bytes], Any]:

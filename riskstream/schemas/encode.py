@@ -54,7 +54,7 @@ TextArrays = tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64]]
 """Texts as compiled code takes them."""
 
 _encode = msgspec.json.Encoder().encode
-_PLAIN = bytes(code for code in range(32, 127) if chr(code) not in '"\\')  # stands in JSON for itself
+_PLAIN = np.array([32 <= code < 127 and chr(code) not in '"\\' for code in range(256)])  # stands in JSON for itself
 _COMMA, _BRACKET, _MINUS, _ZERO = ord(","), ord("]"), ord("-"), np.uint8(ord("0"))
 _DIGEST, _LONGEST = 16, 20  # bytes of a digest, and the most of a whole number
 # Indexes are unsigned, which spares the compiled code a test for negative ones at every byte.
@@ -82,12 +82,11 @@ def encode_scores(stamp: Stamp, rows: Scores) -> list[bytes]:
     return [b'%s,"probabilities":%s}' % (line[:-1], _encode(probabilities)) for line, probabilities in pairs]
 
 
-def json_texts(values: Sequence[bytes]) -> Texts:
+def json_texts(texts: Texts) -> Texts:
     """Texts in UTF-8 as they stand in JSON between the quotes; ids mostly stand there as they are."""
-    texts = Texts.of(values)
-    if not texts.data.tobytes().translate(None, _PLAIN):
+    if _are_plain(_arrays(texts)):
         return texts
-    return Texts.of([_encode(value.decode())[1:-1] for value in values])
+    return Texts.of([_encode(value.decode())[1:-1] for value in texts.tolist()])
 
 
 def _arrays(texts: Texts) -> TextArrays:
@@ -124,6 +123,16 @@ def _array(kind: types.Type) -> types.Array:
 
 _F64, _I64, _U8, _BOOL = map(_array, (types.float64, types.int64, types.uint8, types.boolean))
 _TEXTS = types.Tuple((_U8, _I64, _I64))
+
+
+@njit(types.boolean(_TEXTS), cache=True, nogil=True)
+def _are_plain(texts):  # type: ignore[no-untyped-def]
+    data, start, length = texts
+    for row in range(len(start)):
+        for place in range(start[row], start[row] + length[row]):
+            if not _PLAIN[data[place]]:
+                return False
+    return True
 
 
 @njit(cache=True, nogil=True)

@@ -10,6 +10,7 @@ from typing import Any
 
 from llvmlite import ir
 from numba import njit, types
+from numba.core import cgutils
 from numba.extending import intrinsic
 
 
@@ -50,6 +51,18 @@ def _swapped(typing, word):  # type: ignore[no-untyped-def]
     return types.uint64(types.uint64), code
 
 
+def _prefetch(typing, data, place):  # type: ignore[no-untyped-def]
+    def code(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        byte, word = ir.IntType(8).as_pointer(), ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [byte, word, word, word])
+        fetch = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+        place = builder.bitcast(builder.gep(arguments[0], [arguments[1]]), byte)
+        builder.call(fetch, [place, word(0), word(3), word(1)])  # to read, into all caches, data
+        return context.get_dummy_value()
+
+    return types.void(data, types.int64), code
+
+
 pointer: Any = intrinsic(_pointer)
 """(array): where its items are. Who takes it must keep the array alive: an argument of the compiled function is."""
 load32, load64 = _load(types.uint32), _load(types.uint64)
@@ -58,6 +71,10 @@ folded_product: Any = intrinsic(_folded_product)
 """(a, b): the lower half of the 128 bits of a x b, exclusive-or the upper half. All uint64."""
 swapped: Any = intrinsic(_swapped)
 """(word): its bytes in the other order. Both uint64."""
+
+
+prefetch: Any = intrinsic(_prefetch)
+"""(data, place): have what is there brought to the processor's caches, and wait for nothing."""
 
 
 @njit(nogil=True)

@@ -31,8 +31,8 @@ class Limits(NamedTuple):
 class Reading(NamedTuple):
     """What the reader makes of a batch.
 
-    `words` int64[columns + 2, n]: the columns' bits, then where each event_id begins in `data` uint8[m], and its size.
-    `doubtful`: the rows that were not proven good, in order; they are yet to be filled in.
+    `words` int64[columns + 4, n]: the columns' bits, then where each event_id begins in `data` uint8[m], its size, and
+    the same of the user_id. `doubtful`: the rows that were not proven good, in order; they are yet to be filled in.
     """
 
     data: NDArray[np.uint8]
@@ -49,7 +49,7 @@ class Reader:
         # Scratch memory is kept: fresh pages for each batch cost as much as the whole walk.
         self._keys = np.empty(KEYS, np.int64)
         self._found, self._proven = np.empty((0, 0, 2), np.int64), np.empty(0, np.bool_)
-        self._height = len(table.rows) + 2
+        self._height = len(table.rows) + 4
 
     def __call__(self, keys: Sequence[bytes | None], values: Sequence[bytes | None], times: Sequence[int]) -> Reading:
         """Of a batch of `n` records."""

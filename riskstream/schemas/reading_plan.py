@@ -112,7 +112,7 @@ class _Layout:
             self._texts,
             np.array(fields, np.int64),
             np.array([_allowed(accepts.get(f.name), some) for f, some in zip(self._fields, readers, strict=True)]),
-            np.array([*columns, (fill.AS_IS, *[0] * 5), (fill.LENGTH, *[0] * 5)], np.int64),
+            np.array([*columns, *_places(fill.EVENT_ID), *_places(fill.USER_ID)], np.int64),
             np.array(self._slots, np.int64).reshape(-1, 3),
         )
 
@@ -149,6 +149,11 @@ class _Layout:
         place, size = len(self._texts), len(text.encode())
         self._texts += text.encode()
         return place, size
+
+
+def _places(field: int) -> tuple[tuple[int, ...], ...]:
+    """Two columns: where a text that is always there begins, and its size."""
+    return tuple((filling, field, 0, 0, 0, 0) for filling in (fill.AS_IS, fill.LENGTH))
 
 
 def _longest(column: Column) -> int:

@@ -30,5 +30,5 @@ class Texts:
 
     def tolist(self) -> list[bytes]:
         """Each by itself."""
-        raw, start = self.data.tobytes(), self.start.tolist()
-        return [raw[at : at + size] for at, size in zip(start, self.length.tolist(), strict=True)]
+        raw, start = self.data.data, self.start.tolist()
+        return [bytes(raw[at : at + size]) for at, size in zip(start, self.length.tolist(), strict=True)]

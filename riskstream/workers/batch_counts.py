@@ -19,7 +19,8 @@ ENOUGH = 1_024
 
 
 class Committed(NamedTuple):
-    """A batch whose commit was confirmed at `time`, in seconds since 1970: what became of its live records."""
+    """A batch whose commit was confirmed at `time`, in seconds since 1970: what became of its live records, and of how
+    many events the users were in memory."""
 
     batch: Batch
     time: float
@@ -27,6 +28,8 @@ class Committed(NamedTuple):
     degraded: NDArray[np.uint8]
     repeated: NDArray[np.bool_]
     refused: Sequence[str]
+    hits: int
+    misses: int
 
 
 class BatchCounts:
@@ -62,6 +65,8 @@ class BatchCounts:
                 metrics.degraded_total[name].inc(count * (mask >> bit & 1))
         for reason, count in Counter(chain.from_iterable(each.refused for each in waiting)).items():
             metrics.dead_letters_total[reason].inc(count)
+        metrics.history_cache_hits_total.inc(sum(each.hits for each in waiting))
+        metrics.history_cache_misses_total.inc(sum(each.misses for each in waiting))
         metrics.duplicates_total.inc(sum(int(each.repeated.sum()) for each in waiting))
 
     def _count_records(self, waiting: Sequence[Committed]) -> None:

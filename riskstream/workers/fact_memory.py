@@ -12,6 +12,7 @@ from numba import njit, types
 from numpy.typing import NDArray
 
 from riskstream.schemas.facts import WORD
+from riskstream.workers import cache_lines
 
 Ints = NDArray[np.int64]
 
@@ -30,10 +31,12 @@ class FactMemory:
         """Memory is only used as facts come; a quarter above `max_bytes` is for rooms that stand empty."""
         self._words = words
         # np.empty leaves pages to the kernel until they are written to, and asks for huge ones.
-        self.facts = np.empty((max_bytes * 5 // 4 // (words * WORD.itemsize) + 1024, words), WORD)
-        self.seats = np.zeros((1024, 8), np.int64)
+        self.facts = cache_lines.empty((max_bytes * 5 // 4 // (words * WORD.itemsize) + 1024, words), WORD)
+        self.seats = cache_lines.zeros((1024, 8), np.int64)
         self.rows: Counter[int] = Counter()
         """Rows taken, by owner."""
+        self.users: Counter[int] = Counter()
+        """Seats taken, by owner."""
         self._vacant: defaultdict[int, list[int]] = defaultdict(list)
         self._unused: list[int] = []
         self._seated, self._end, self._turn = 0, 0, 0
@@ -46,6 +49,7 @@ class FactMemory:
         self.seats[seats, LENGTH] = self.seats[seats, STORED] = lengths
         self.seats[seats, USED], self.seats[seats, OWNER] = self._turn, owner
         self.rows[owner] += int(rooms.sum())
+        self.users[owner] += len(seats)
         return seats
 
     def fill(self, seats: Ints, facts: Ints) -> None:
@@ -59,14 +63,25 @@ class FactMemory:
         found = self.seats[seats]
         for room in np.unique(found[:, ROOM]).tolist():
             self._vacant[room] += found[found[:, ROOM] == room, START].tolist()
-        self.rows[int(found[0, OWNER])] -= int(found[:, ROOM].sum())
+        owner = int(found[0, OWNER])
+        self.rows[owner] -= int(found[:, ROOM].sum())
+        self.users[owner] -= len(seats)
         self.seats[seats] = 0
         self._unused += seats.tolist()
+
+    def of(self, owner: int) -> Ints:
+        """The seats of an owner, in order."""
+        return np.flatnonzero((self.seats[:, OWNER] == owner) & (self.seats[:, ROOM] > 0))
 
     def history(self, seat: int) -> Ints:
         """The facts kept there, int64[length, words]; a view."""
         start, length = int(self.seats[seat, START]), int(self.seats[seat, LENGTH])
         return self.facts[start : start + length]
+
+    def lacking(self, seats: Ints, state: int) -> Ints:
+        """The rows whose seat is none, or lacks that bit of STATE."""
+        rows = np.empty(len(seats), np.int64)
+        return rows[: _lacking(seats, state, self.seats, rows)]
 
     def lay(self, seats: Ints, facts: Ints) -> tuple[Ints, Ints]:
         """Put each row's fact behind its user's history and the user's earlier rows: where the history begins, and
@@ -105,7 +120,8 @@ class FactMemory:
         if self._unused:
             return self._unused.pop()
         if self._seated == len(self.seats):
-            self.seats = np.concatenate([self.seats, np.zeros_like(self.seats)])
+            table = cache_lines.zeros((2 * self._seated, 8), np.int64)
+            table[: self._seated], self.seats = self.seats, table
         self._seated += 1
         return self._seated - 1
 
@@ -137,7 +153,7 @@ class FactMemory:
         """Rooms that stand empty are closed; the array grows if they were too few."""
         needed = int(self.seats[:, ROOM].sum()) + more
         rows = len(self.facts) if needed * 8 < len(self.facts) * 7 else 2 * needed
-        packed = np.empty((rows, self._words), WORD)
+        packed = cache_lines.empty((rows, self._words), WORD)
         self._end = _pack(self.seats, self.facts, packed)
         self.facts = packed
         self._vacant.clear()
@@ -149,6 +165,16 @@ def _room_for(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
 
 _ONE, _TWO = types.int64[::1], types.int64[:, ::1]
 _GIVEN, _FACTS = types.Array(types.int64, 1, "C", readonly=True), types.Array(types.int64, 2, "C", readonly=True)
+
+
+@njit(types.int64(_GIVEN, types.int64, _TWO, _ONE), cache=True, nogil=True)
+def _lacking(of, state, seats, rows):  # type: ignore[no-untyped-def]
+    found = 0
+    for k in range(len(of)):
+        if of[k] < 0 or not seats[of[k], STATE] & state:
+            rows[found] = k
+            found += 1
+    return found
 
 
 @njit(types.int64(_GIVEN, _TWO, types.int64, _ONE), cache=True, nogil=True)

@@ -12,21 +12,26 @@ from riskstream.models.domain import Domain
 from riskstream.schemas.decode import Decoded
 from riskstream.schemas.history import COMPLETE, UNKNOWN, CorruptHistory
 from riskstream.schemas.score import HISTORY_PARTIAL, HISTORY_UNAVAILABLE
+from riskstream.schemas.texts import Texts
 from riskstream.workers.errors import StateLost, Unavailable
 from riskstream.workers.history_store import GONE, HistoryStore, Read, Reply, Write
 from riskstream.workers.metrics import Metrics
 from riskstream.workers.profiles import Profiles
-from riskstream.workers.working_set import NOBODY, Gathered, Partition, WorkingSet
+from riskstream.workers.user_index import NOBODY
+from riskstream.workers.working_set import Gathered, Partition, WorkingSet
+
+Ints = NDArray[np.int64]
 
 
 class Joined(NamedTuple):
     """Columns of the accepted events with their users' histories and profiles. `degraded`: uint8[n], bits as in
-    schemas.score."""
+    schemas.score; `misses`: how many events' users were not in memory."""
 
     columns: Mapping[str, NDArray[Any]]
     gathered: Gathered
     profile: Mapping[str, NDArray[Any]]
     degraded: NDArray[np.uint8]
+    misses: int
 
 
 @dataclass(slots=True)
@@ -48,24 +53,27 @@ class Join:
     def __post_init__(self) -> None:
         self._written_at = self.clock()
 
-    def __call__(self, numbers: Sequence[int], offsets: NDArray[np.int64], decoded: Decoded) -> Joined:
-        """Rows are the accepted events; `numbers` their partitions, `offsets` int64[n].
+    def __call__(self, numbers: Ints, offsets: Ints, decoded: Decoded) -> Joined:
+        """Rows are the accepted events; `numbers` are their partitions.
 
         Raises StateLost when Redis does not hold what it should; Unavailable when it does not answer and scoring
         without it was not chosen.
         """
         columns, users = decoded.columns, decoded.users
         event_time = columns["event_time"]
-        self._note_since(numbers, event_time)
-        seats, answered = self._read(numbers, users)
+        partial = self._note_since(numbers, event_time)
+        seats = self.working_set.find(numbers, users)
+        misses, answered = self._read(seats, numbers, users)
         # While Redis does not answer, what is kept may be outdated.
         profile, degraded = (
             self.profiles.joined(seats, event_time) if answered else self.profiles.unavailable(len(seats))
         )
         gathered = self.working_set.gather(seats, numbers, users, self.domain.facts(columns, offsets))
-        degraded[~gathered.known] |= HISTORY_UNAVAILABLE
-        degraded[self._is_partial(numbers, event_time)] |= HISTORY_PARTIAL
-        return Joined(columns, gathered, profile, degraded)
+        if not answered:
+            degraded[~gathered.known] |= HISTORY_UNAVAILABLE
+        if partial:
+            degraded[self._is_partial(numbers, event_time)] |= HISTORY_PARTIAL
+        return Joined(columns, gathered, profile, degraded, misses)
 
     def flush(self, partitions: Sequence[Partition]) -> None:
         """Write behind to the end. Raises StateLost, Unavailable."""
@@ -92,19 +100,18 @@ class Join:
         found = ((partition.number, self.working_set.write(partition)) for partition in partitions)
         return {number: write for number, write in found if write is not None}
 
-    def _read(self, numbers: Sequence[int], users: Sequence[bytes]) -> tuple[NDArray[np.int64], bool]:
-        """Loads what is missing of histories and profiles; answers each row's seat, and False while Redis is down."""
+    def _read(self, seats: Ints, numbers: Ints, users: Texts) -> tuple[int, bool]:
+        """Loads what is missing of histories and profiles, and writes the seats of those who had none; answers how many
+        rows these are, and False while Redis is down."""
         self.working_set.forget_profiles(self.store.changed_profiles())
-        seats = self.working_set.find(numbers, users)
-        missing = np.flatnonzero(seats == NOBODY).tolist()
-        unknown = np.flatnonzero(~self.working_set.has_profile(seats)).tolist()
+        unknown = self.working_set.without_profile(seats)
         writes = self._writes(list(self.working_set.partitions.values())) if self._is_due() else {}
-        self._count(len(users), len(missing))
         # Who is not in memory has no profile there; a partition that is not whole waits for Redis to answer again.
-        if not (unknown or writes or self._behind()):
-            return seats, True
-        reads = self._reads([numbers[row] for row in missing], [users[row] for row in missing])
-        of_unknown = [users[row] for row in unknown]
+        if not (len(unknown) or writes or self._behind()):
+            return 0, True
+        missing = unknown[seats[unknown] == NOBODY]
+        reads = self._reads(numbers[missing], users.take(missing))
+        of_unknown = users.take(unknown).tolist()
         asked = list(dict.fromkeys(of_unknown))
         self.metrics.profile_reads_total.inc(len(asked))
         try:
@@ -112,23 +119,22 @@ class Join:
         except Unavailable:
             if not self.degrade:
                 raise
-            return seats, False
+            return len(missing), False
         if writes:
             self._written_at = self.clock()
         self._believe_again()
         self._settle(writes, reply)
         self._load(reads, reply)
-        if missing:
-            seats[missing] = self.working_set.find([numbers[row] for row in missing], [users[row] for row in missing])
-        if unknown:
+        seats[missing] = self.working_set.find(numbers[missing], users.take(missing))
+        if asked:
             place = {user: number for number, user in enumerate(asked)}  # some are of several rows
             self.profiles.keep(seats[unknown], reply.profiles, [place[user] for user in of_unknown])
             self.working_set.note_profiles(seats[unknown])
-        return seats, True
+        return len(missing), True
 
-    def _reads(self, numbers: Sequence[int], users: Sequence[bytes]) -> dict[int, Read]:
+    def _reads(self, numbers: Ints, users: Texts) -> dict[int, Read]:
         by_partition: dict[int, dict[bytes, None]] = {}
-        for number, user in zip(numbers, users, strict=True):
+        for number, user in zip(numbers.tolist(), users.tolist(), strict=True):
             by_partition.setdefault(number, {})[user] = None
         partitions = self.working_set.partitions
         return {number: Read(partitions[number].keys, list(some)) for number, some in by_partition.items()}
@@ -163,21 +169,17 @@ class Join:
             except CorruptHistory as error:
                 raise StateLost([number], "corrupt") from error
 
-    def _note_since(self, numbers: Sequence[int], event_time: NDArray[np.int64]) -> None:
-        partitions = self.working_set.partitions
-        unknown = {number for number in set(numbers) if partitions[number].since == UNKNOWN}
-        for number in unknown:
-            partitions[number].since = int(event_time[numbers.index(number)])
+    def _note_since(self, numbers: Ints, event_time: Ints) -> bool:
+        """Histories that begin with this batch begin at its first event; whether any history is not complete."""
+        partitions = [p for p in self.working_set.partitions.values() if p.since != COMPLETE]
+        for partition in partitions:
+            if partition.since == UNKNOWN and len(rows := np.flatnonzero(numbers == partition.number)):
+                partition.since = int(event_time[rows[0]])
+        return bool(partitions)
 
-    def _is_partial(self, numbers: Sequence[int], event_time: NDArray[np.int64]) -> NDArray[np.bool_]:
+    def _is_partial(self, numbers: Ints, event_time: Ints) -> NDArray[np.bool_]:
         since_of = {number: partition.since for number, partition in self.working_set.partitions.items()}
-        if set(since_of.values()) <= {COMPLETE}:
-            return np.zeros(len(numbers), np.bool_)
-        since = np.array([since_of[number] for number in numbers], np.int64)
+        since = np.array([since_of[number] for number in numbers.tolist()], np.int64)
         horizon = self.domain.features.spec.horizon_ms
         partial: NDArray[np.bool_] = (since != COMPLETE) & (event_time - horizon < since)
         return partial
-
-    def _count(self, events: int, misses: int) -> None:
-        self.metrics.history_cache_misses_total.inc(misses)
-        self.metrics.history_cache_hits_total.inc(events - misses)

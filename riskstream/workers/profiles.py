@@ -8,10 +8,12 @@ from typing import Any
 
 import msgspec
 import numpy as np
+from numba import njit, types
 from numpy.typing import NDArray
 
 from riskstream.models.domain import Domain
 from riskstream.schemas.score import PROFILE_INVALID, PROFILE_STALE, PROFILE_UNAVAILABLE
+from riskstream.workers.cache_lines import LINE, empty
 
 COMPUTED_AT, INVALID, FIELDS = range(3)
 """Columns of a row; from FIELDS on they are the domain's."""
@@ -30,34 +32,35 @@ class Profiles:
         self._decode = msgspec.json.Decoder(domain.profile).decode
         self._names = tuple(domain.profiles([None]))
         self._missing = self._rows([None])
-        self._kept = np.empty((0, self._missing.shape[1]))  # a row for each seat
+        self._kept = self._table(0)  # a row for each seat
 
     def keep(self, seats: NDArray[np.int64], stored: Sequence[bytes | None], which: Sequence[int]) -> None:
         """At each seat, the profile in `stored[which]`, as Redis holds it."""
         if (needed := int(seats.max(initial=-1)) + 1) > len(self._kept):
-            kept, self._kept = self._kept, np.empty((2 * needed, self._missing.shape[1]))
+            kept, self._kept = self._kept, self._table(2 * needed)
             self._kept[: len(kept)] = kept
-        self._kept[seats] = self._rows(stored)[which]
+        self._kept[seats, : self._missing.shape[1]] = self._rows(stored)[which]
 
     def joined(
         self, seats: NDArray[np.int64], event_time: NDArray[np.int64]
     ) -> tuple[Mapping[str, NDArray[Any]], NDArray[np.uint8]]:
-        """The domain's columns of n events, from what is kept, and what they lack, as bits of `degraded`."""
-        rows = self._kept[seats]
-        stale = event_time - rows[:, COMPUTED_AT] > self._max_age_ms
-        if stale.any():
-            rows[stale] = self._missing
-        degraded = np.where(rows[:, INVALID] > 0, np.uint8(PROFILE_INVALID), np.uint8(0))
-        degraded[stale] = PROFILE_STALE
-        return self._columns(rows), degraded
+        """The domain's columns of n events, from what is kept, and what they lack, as bits of `degraded`.
+
+        Raises IndexError for a seat beyond those of which anything was ever kept.
+        """
+        columns, degraded = np.empty((len(self._names), len(seats))), np.empty(len(seats), np.uint8)
+        _join(self._kept, seats, event_time, self._max_age_ms, self._missing, columns, degraded)
+        return dict(zip(self._names, columns, strict=True)), degraded
 
     def unavailable(self, count: int) -> tuple[Mapping[str, NDArray[Any]], NDArray[np.uint8]]:
         """The same of events whose profiles cannot be known."""
-        rows = np.repeat(self._missing, count, axis=0)
-        return self._columns(rows), np.full(count, PROFILE_UNAVAILABLE, np.uint8)
+        columns = np.repeat(self._missing[0, FIELDS:, np.newaxis], count, axis=1)
+        return dict(zip(self._names, columns, strict=True)), np.full(count, PROFILE_UNAVAILABLE, np.uint8)
 
-    def _columns(self, rows: NDArray[np.float64]) -> Mapping[str, NDArray[Any]]:
-        return dict(zip(self._names, rows.T[FIELDS:], strict=True))
+    def _table(self, rows: int) -> NDArray[np.float64]:
+        """Of whole lines, so that most domains' profiles take one each."""
+        line = LINE // self._missing.itemsize
+        return empty((rows, -(-self._missing.shape[1] // line) * line), np.float64)
 
     def _rows(self, stored: Sequence[bytes | None]) -> NDArray[np.float64]:
         """float64[n, FIELDS + columns]; of an unreadable profile, that it is."""
@@ -73,3 +76,24 @@ class Profiles:
             return None if raw is None else self._decode(raw), False
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return None, True
+
+
+_ROWS = types.Array(types.float64, 2, "C", readonly=True)
+_GIVEN = types.Array(types.int64, 1, "C", readonly=True)
+
+
+@njit(
+    types.void(_ROWS, _GIVEN, _GIVEN, types.int64, _ROWS, types.float64[:, ::1], types.uint8[::1]),
+    cache=True,
+    nogil=True,
+)
+def _join(kept, seats, event_time, max_age_ms, missing, columns, degraded):  # type: ignore[no-untyped-def]  # noqa: PLR0913
+    for k in range(len(seats)):
+        if not 0 <= seats[k] < len(kept):
+            raise IndexError("no profile was ever kept for this seat")
+        profile = kept[seats[k]]
+        degraded[k] = PROFILE_INVALID if profile[INVALID] > 0 else 0
+        if event_time[k] - profile[COMPUTED_AT] > max_age_ms:
+            degraded[k], profile = PROFILE_STALE, missing[0]
+        for column in range(len(columns)):
+            columns[column, k] = profile[FIELDS + column]

@@ -102,7 +102,8 @@ class Scoring:
         with self._stage("decode"):
             decoded = self.decoder(batch.records)
         with self._stage("join"):
-            joined = self.join(*_where(batch, decoded), decoded)
+            places = _at(batch.partition_array, decoded.rows), _at(batch.offset_array, decoded.rows)
+            joined = self.join(*places, decoded)
         with self._stage("assemble"):
             aggregates, vectors = self._assemble(joined)
         live = self._live(batch)
@@ -152,11 +153,14 @@ class Scoring:
         rows, indexes = scored.rows, _at(decoded.rows, scored.rows)
         places, keys = _at(batch.partition_array, indexes), cast(Sequence[bytes], _of(batch.records.keys, indexes))
         stamp = Stamp(self.model.label, self.domain.features.id, batch.topic, int(self.clock() * 1000))
+        users, event_ids = decoded.users, decoded.event_ids
+        if len(rows) < len(decoded.rows):
+            users, event_ids = users.take(rows), event_ids.take(rows)
         values = encode_scores(
             stamp,
             Scores(
-                decoded.event_ids if len(rows) == len(decoded.rows) else decoded.event_ids.take(rows),
-                json_texts(keys),
+                event_ids,
+                json_texts(users),
                 scored.scores,
                 scored.decisions,
                 vector_digest(scored.vectors),
@@ -188,18 +192,17 @@ class Scoring:
     def _note(self, outcome: Outcome) -> None:
         scored, degraded = outcome.scored, _at(outcome.joined.degraded, outcome.scored.rows)
         refused = [rejection.reason for rejection in outcome.refused.values()]
-        self._counts.note(Committed(outcome.batch, self.clock(), scored.decisions, degraded, scored.repeated, refused))
+        misses = outcome.joined.misses
+        hits = len(outcome.joined.degraded) - misses
+        self._counts.note(
+            Committed(outcome.batch, self.clock(), scored.decisions, degraded, scored.repeated, refused, hits, misses)
+        )
 
 
 def _named(classes: tuple[str, ...], scored: Scored) -> Sequence[dict[str, float]] | None:
     if scored.probabilities is None:
         return None
     return [dict(zip(classes, row, strict=True)) for row in scored.probabilities.tolist()]
-
-
-def _where(batch: Batch, decoded: Decoded) -> tuple[Sequence[int], NDArray[np.int64]]:
-    """Partition and offset of each accepted event."""
-    return _of(batch.partitions, decoded.rows), _at(batch.offset_array, decoded.rows)
 
 
 def _at(column: NDArray[Kind], rows: NDArray[np.int64]) -> NDArray[Kind]:

@@ -7,7 +7,6 @@ committed input: a batch's facts are absorbed only after its commit was confirme
 import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from itertools import product
 from typing import NamedTuple
 
 import numpy as np
@@ -23,6 +22,7 @@ from riskstream.schemas.history import (
     decode_histories,
     encode_history,
 )
+from riskstream.schemas.texts import Texts
 from riskstream.workers.fact_memory import (
     ANEW,
     LENGTH,
@@ -37,12 +37,10 @@ from riskstream.workers.fact_memory import (
     FactMemory,
 )
 from riskstream.workers.history_store import APPEND, REPLACE, Write
+from riskstream.workers.user_index import NOBODY, UserIndex
 
 USER_OVERHEAD_BYTES = 300
-"""Of a dict entry, a name, a seat and a profile, over the room for the facts themselves."""
-
-NOBODY = -1
-"""In place of a seat: the user's history is not in memory."""
+"""Of a place in the index, a name, a seat and a profile, over the room for the facts themselves."""
 
 
 @dataclass(slots=True)
@@ -50,8 +48,8 @@ class Partition:
     """One owned partition: who it is, how far it has come, and its users' histories.
 
     Records below `live_from` are facts only; from there on they are scored. `whole` is False once a fact was left
-    out of memory because Redis could not be read: then nothing is written until the state was taken again. `seats`:
-    where each user's facts are; `pending`: the seats of those with facts that are not stored yet.
+    out of memory because Redis could not be read: then nothing is written until the state was taken again. `pending`:
+    the seats of users with facts that are not stored yet.
     """
 
     number: int
@@ -62,7 +60,6 @@ class Partition:
     mark: bytes
     since: int
     whole: bool = True
-    seats: dict[bytes, int] = field(default_factory=dict)
     pending: list[int] = field(default_factory=list)
     unsettled: Write | None = None
     under_way: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))  # the seats of `unsettled`
@@ -100,7 +97,7 @@ class WorkingSet:
         self._limit = capacity + max(1, capacity // 4)
         self._max_bytes = max_bytes
         self._memory = FactMemory(len(layout.words), max_bytes)
-        self._names: list[bytes] = []  # by seat
+        self._index = UserIndex()
         self._strangers: NDArray[np.int64] = np.empty(0, np.int64)
         self.partitions: dict[int, Partition] = {}
 
@@ -128,8 +125,8 @@ class WorkingSet:
 
     def drop(self, numbers: Iterable[int]) -> None:
         for number in numbers:
-            if partition := self.partitions.pop(number, None):
-                self._memory.leave(np.fromiter(partition.seats.values(), np.int64))
+            if self.partitions.pop(number, None):
+                self._forget(self._memory.of(number))
 
     @property
     def size(self) -> int:
@@ -138,29 +135,29 @@ class WorkingSet:
 
     def size_of(self, partition: Partition) -> int:
         """Bytes held for one partition, its users' empty rooms included."""
-        return self._memory.rows[partition.number] * self._layout.size + len(partition.seats) * USER_OVERHEAD_BYTES
+        rows, users = self._memory.rows[partition.number], self._memory.users[partition.number]
+        return rows * self._layout.size + users * USER_OVERHEAD_BYTES
 
-    def find(self, numbers: Sequence[int], users: Sequence[bytes]) -> NDArray[np.int64]:
+    def find(self, numbers: NDArray[np.int64], users: Texts) -> NDArray[np.int64]:
         """The seat of each row's user, NOBODY for one whose history is not in memory."""
-        seats_of = {number: partition.seats.get for number, partition in self.partitions.items()}
-        return np.array([seats_of[n](user, NOBODY) for n, user in zip(numbers, users, strict=True)], np.int64)
+        return self._index.find(numbers, users)
 
     def history(self, partition: Partition, user: bytes) -> NDArray[np.int64]:
         """The facts of a user who is in memory, int64[n, W]."""
-        return self._memory.history(partition.seats[user])
+        (seat,) = self.find(np.array([partition.number]), Texts.of([user]))
+        return self._memory.history(seat)
 
     def load(self, partition: Partition, users: Sequence[bytes], values: Sequence[bytes | None]) -> None:
         """Take what Redis holds of these users, none of whom is in memory. Raises CorruptHistory."""
         stored = decode_histories(values, self._layout, partition.applied)
-        seats = self._take(partition.number, users, stored.counts)
+        seats = self._memory.take(partition.number, stored.counts)
         self._memory.fill(seats, stored.facts)
         self._memory.seats[seats, STATE] = np.where(stored.exact, 0, ANEW)
-        partition.seats.update(zip(users, seats.tolist(), strict=True))
+        self._index.add(partition.number, Texts.of(users), seats)
 
-    def has_profile(self, seats: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Whether the user's profile is kept and good, bool[n]. NOBODY has none."""
-        known: NDArray[np.bool_] = (self._memory.seats[seats, STATE] & PROFILED > 0) & (seats != NOBODY)
-        return known
+    def without_profile(self, seats: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The rows of users whose profile is not kept, or no longer good. NOBODY has none."""
+        return self._memory.lacking(seats, PROFILED)
 
     def note_profiles(self, seats: NDArray[np.int64]) -> None:
         """The profiles of these users are kept from now on."""
@@ -172,12 +169,14 @@ class WorkingSet:
         if users is None:
             table[:, STATE] &= ~PROFILED
             return
-        for user, partition in product(users, self.partitions.values()):
-            if (seat := partition.seats.get(user)) is not None:
-                table[seat, STATE] &= ~PROFILED
+        if outdated := list(users):
+            texts = Texts.of(outdated)
+            for number in self.partitions:
+                seats = self.find(np.full(len(outdated), number), texts)
+                table[seats[seats != NOBODY], STATE] &= ~PROFILED
 
     def gather(
-        self, seats: NDArray[np.int64], numbers: Sequence[int], users: Sequence[bytes], facts: NDArray[np.int64]
+        self, seats: NDArray[np.int64], numbers: NDArray[np.int64], users: Texts, facts: NDArray[np.int64]
     ) -> Gathered:
         """Lay the batch's own `facts` int64[n, W], one a row, behind their users' histories."""
         self._forget_strangers()
@@ -202,25 +201,16 @@ class WorkingSet:
                 memory.seats[seat, STATE] |= ANEW
         self._forget_strangers()
 
-    def _take(self, owner: int, users: Sequence[bytes], lengths: NDArray[np.int64]) -> NDArray[np.int64]:
-        seats = self._memory.take(owner, lengths)
-        self._names += [b""] * (len(self._memory.seats) - len(self._names))
-        for seat, user in zip(seats.tolist(), users, strict=True):
-            self._names[seat] = user
-        return seats
-
-    def _seat_strangers(
-        self, seats: NDArray[np.int64], numbers: Sequence[int], users: Sequence[bytes]
-    ) -> NDArray[np.int64]:
+    def _seat_strangers(self, seats: NDArray[np.int64], numbers: NDArray[np.int64], users: Texts) -> NDArray[np.int64]:
         """For this batch alone: rows of one user, whose past could not be read, see each other."""
-        rows = np.flatnonzero(seats == NOBODY).tolist()
+        rows = np.flatnonzero(seats == NOBODY)
+        keys = list(zip(numbers[rows].tolist(), users.take(rows).tolist(), strict=True))
         seat_of: dict[tuple[int, bytes], int] = {}
-        for row in rows:
-            key = numbers[row], users[row]
+        for key in keys:
             if key not in seat_of:
-                seat_of[key] = int(self._take(_stranger(key[0]), [key[1]], np.zeros(1, np.int64))[0])
+                seat_of[key] = int(self._memory.take(_stranger(key[0]), np.zeros(1, np.int64))[0])
         seats = seats.copy()
-        seats[rows] = [seat_of[numbers[row], users[row]] for row in rows]
+        seats[rows] = [seat_of[key] for key in keys]
         self._strangers = np.array(list(seat_of.values()), np.int64)
         return seats
 
@@ -244,7 +234,7 @@ class WorkingSet:
         for row in np.flatnonzero(anew).tolist():
             values[row] = encode_history(target.epoch, values[row])
         modes = bytearray(np.where(anew, REPLACE, APPEND).tobytes())
-        users = [self._names[seat] for seat in partition.pending]
+        users = self._index.users(seats)
         table[seats, STORED], table[seats, STATE] = table[seats, LENGTH], state & PROFILED | UNDER_WAY
         partition.pending, partition.under_way = [], seats
         partition.unsettled = Write(partition.keys, partition.mark, target.encode(), modes, users, values)
@@ -274,7 +264,7 @@ class WorkingSet:
         partition.whole = False
         partition.pending = []
         partition.unsettled = None
-        self._memory.seats[np.fromiter(partition.seats.values(), np.int64), STATE] &= PROFILED
+        self._memory.seats[self._memory.of(partition.number), STATE] &= PROFILED
 
     def evict(self) -> None:
         """Drop least recently used users that Redis holds, once a partition is above its share of the bound.
@@ -291,14 +281,15 @@ class WorkingSet:
                 self._shrink(partition, size - share * 7 // 8)
 
     def _shrink(self, partition: Partition, excess: int) -> None:
-        seats = np.fromiter(partition.seats.values(), np.int64)
+        seats = self._memory.of(partition.number)
         seats = seats[self._memory.seats[seats, STATE] & (PENDING | UNDER_WAY) == 0]
         seats = seats[np.argsort(self._memory.seats[seats, USED], kind="stable")]
         freed = np.cumsum(self._memory.seats[seats, ROOM] * self._layout.size + USER_OVERHEAD_BYTES)
-        leaving = seats[: np.searchsorted(freed, excess) + 1]
-        for seat in leaving.tolist():
-            del partition.seats[self._names[seat]]
-        self._memory.leave(leaving)
+        self._forget(seats[: np.searchsorted(freed, excess) + 1])
+
+    def _forget(self, seats: NDArray[np.int64]) -> None:
+        self._index.remove(seats)
+        self._memory.leave(seats)
 
 
 def _stranger(number: int) -> int:

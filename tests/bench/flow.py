@@ -14,6 +14,7 @@ from riskstream.models.scorer import Scorer
 from riskstream.schemas.decode import Decoder, Records
 from riskstream.schemas.history import Applied
 from riskstream.schemas.partitioner import partitions_of
+from riskstream.schemas.texts import Texts
 from riskstream.workers.history_store import HistoryStore, Read
 from riskstream.workers.join import Join
 from riskstream.workers.kafka.batch import Batch
@@ -112,7 +113,7 @@ class Flow:
                 reply = self.store.exchange([], [Read(partition.keys, some)], some)
                 ((_, values),) = reply.histories
                 self.working_set.load(partition, some, values)
-                seats = self.working_set.find([number] * len(some), some)
+                seats = self.working_set.find(np.full(len(some), number), Texts.of(some))
                 self.join.profiles.keep(seats, reply.profiles, range(len(some)))
                 self.working_set.note_profiles(seats)
 

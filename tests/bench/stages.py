@@ -53,9 +53,8 @@ def stage_rows(flow: Flow, records: list[Record], other_bundles: tuple[int, ...]
 def _missing_join(flow: Flow, batch: Batch) -> float:
     flow.forget()
     decoded = flow.decoder(batch.records)
-    offsets = np.array(batch.offsets, np.int64)
     flow.clock.start()
-    flow.join(batch.partitions, offsets, decoded)
+    flow.join(batch.partition_array, batch.offset_array, decoded)
     flow.clock.lap("join")
     return 1e6 * flow.clock.laps["join"] / len(batch.offsets)
 
@@ -78,14 +77,14 @@ def _parts(flow: Flow, outcome: Outcome) -> dict[str, float]:
     batch, domain, joined = outcome.batch, flow.domain, outcome.joined
     decoded = flow.decoder(batch.records)
     users, offsets = decoded.users, np.array(batch.offsets, np.int64)
-    distinct = list(dict.fromkeys(users))
-    columns = decoded.columns
+    distinct = list(dict.fromkeys(users.tolist()))
+    columns, numbers = decoded.columns, batch.partition_array
     facts = domain.facts(columns, offsets)
     gathered, memory = joined.gathered, flow.working_set
     parts: dict[str, Callable[[], object]] = {
         "join: facts": lambda: domain.facts(columns, offsets),
         "join: profiles from Redis": lambda: flow.store.exchange([], [], distinct),
-        "join: gather": lambda: memory.gather(memory.find(batch.partitions, users), batch.partitions, users, facts),
+        "join: gather": lambda: memory.gather(memory.find(numbers, users), numbers, users, facts),
         "assemble: history": lambda: aggregate(
             domain.features.spec, gathered.facts, gathered.first, gathered.position
         ),

@@ -75,8 +75,8 @@ def payment(user: str, event_time: int = NOW) -> Payment:
 def joined(join: Join, offset: int, *events: Payment) -> Joined:
     offsets = np.arange(offset, offset + len(events))
     users, ids = ([getattr(event, name).encode() for event in events] for name in ("user_id", "event_id"))
-    decoded = Decoded(np.arange(len(events)), DOMAIN.columns(events), Texts.of(ids), users, {})
-    return join([0] * len(events), offsets, decoded)
+    decoded = Decoded(np.arange(len(events)), DOMAIN.columns(events), Texts.of(ids), Texts.of(users), {})
+    return join(np.zeros(len(events), np.int64), offsets, decoded)
 
 
 def commit(join: Join, offset: int, *events: Payment) -> None:

@@ -6,6 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from riskstream.schemas.facts import COMMON_WORDS, WORD, FactLayout
+from riskstream.schemas.texts import Texts
+from riskstream.workers.user_index import NOBODY
 from riskstream.workers.working_set import Gathered, WorkingSet
 
 LAYOUT = FactLayout("tiny", 1, (*COMMON_WORDS, "amount"))
@@ -33,6 +35,12 @@ def gather_known(
 ) -> Gathered:
     """As a worker gathers a batch, with a Redis that holds nothing of users who are not in memory."""
     for number, user in dict.fromkeys(zip(numbers, users, strict=True)):
-        if user not in memory.partitions[number].seats:
+        if not is_in_memory(memory, number, user):
             memory.load(memory.partitions[number], [user], [None])
-    return memory.gather(memory.find(numbers, users), numbers, users, own)
+    of, texts = np.array(numbers), Texts.of(users)
+    return memory.gather(memory.find(of, texts), of, texts, own)
+
+
+def is_in_memory(memory: WorkingSet, number: int, user: bytes) -> bool:
+    (seat,) = memory.find(np.array([number]), Texts.of([user]))
+    return int(seat) != NOBODY

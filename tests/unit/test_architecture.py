@@ -31,7 +31,14 @@ HOMES = {
     "aiohttp": ("workers.drift",),
     "numba": (
         *("schemas.machine", "schemas.xxh3", "schemas.json_values", "schemas.json_walk", "schemas.column_fill"),
-        *("schemas.encode", "schemas.partitioner", "models", "workers.fact_memory"),
+        *(
+            "schemas.encode",
+            "schemas.partitioner",
+            "models",
+            "workers.fact_memory",
+            "workers.profiles",
+            "workers.user_index",
+        ),
     ),
     "llvmlite": ("schemas.machine",),
     "scipy": ("models.drift", "models.training", "models.dataset"),

@@ -36,7 +36,7 @@ def committed(rows: Sequence[tuple[int, int, bool]], refused: Sequence[str] = ()
     partitions = partitions_of(keys, PARTITIONS).tolist()
     batch = Batch("in", [], partitions, list(range(size)), Records(keys, [b"{}"] * size, [999_000] * size), None)
     columns = np.array(decisions, np.uint8), np.array(degraded, np.uint8), np.array(repeated, np.bool_)
-    return Committed(batch, NOW_S, *columns, refused)
+    return Committed(batch, NOW_S, *columns, refused, hits=len(rows) + recovered, misses=1)
 
 
 def test_what_a_batch_came_to_is_counted(metrics: Metrics) -> None:
@@ -56,6 +56,8 @@ def test_what_a_batch_came_to_is_counted(metrics: Metrics) -> None:
         "events_total 6.0",
         "recovered_facts_total 4.0",
         "misplaced_records_total 0.0",
+        "history_cache_hits_total 7.0",
+        "history_cache_misses_total 1.0",
         "batch_events_sum 10.0",
         "batch_events_count 1.0",
         "event_age_seconds_sum 10.0",

@@ -55,7 +55,7 @@ def records(*pairs: tuple[bytes | None, bytes | None]) -> Records:
 def assert_equal(decoded: Decoded, *values: bytes) -> None:
     """What was decoded is what msgspec reads from these values, converted by the table."""
     events = [msgspec.json.decode(value, type=Payment) for value in values]
-    assert list(decoded.users) == [each.user_id.encode() for each in events]
+    assert decoded.users.tolist() == [each.user_id.encode() for each in events]
     assert [json.loads(b'"%b"' % text) for text in decoded.event_ids.tolist()] == [each.event_id for each in events]
     for name, column in COLUMNS(events).items():
         np.testing.assert_array_equal(decoded.columns[name], column)

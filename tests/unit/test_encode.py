@@ -13,6 +13,7 @@ from msgspec import UNSET
 
 from riskstream.schemas.encode import Scores, Stamp, encode_scores, json_texts
 from riskstream.schemas.score import DECISIONS, DEGRADED, RiskScore, decode_score
+from riskstream.schemas.texts import Texts
 
 STAMP = Stamp(model="payment-risk@1.0.0", feature_set="3f0c9a5e1b2d4c67", topic="transactions", scored_at=1788220800007)
 USUAL = RiskScore(
@@ -59,8 +60,8 @@ def columns(rows: Sequence[RiskScore]) -> Scores:
         return np.array([getattr(row, name) for row in rows], kind)
 
     return Scores(
-        json_texts([row.event_id.encode() for row in rows]),
-        json_texts([row.user_id.encode() for row in rows]),
+        json_texts(Texts.of([row.event_id.encode() for row in rows])),
+        json_texts(Texts.of([row.user_id.encode() for row in rows])),
         column("score", np.float64),
         np.array([DECISIONS.index(row.decision) for row in rows], np.uint8),
         [row.vector for row in rows],

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from riskstream.schemas.history import COMPLETE, UNKNOWN, Applied, Keys, decode_histories, encode_history
+from riskstream.schemas.texts import Texts
 from riskstream.workers.working_set import LogSpan, Partition, WorkingSet
-from tests.support.facts import LAYOUT, facts, gather_known, offsets_of, packed
+from tests.support.facts import LAYOUT, facts, gather_known, is_in_memory, offsets_of, packed
 
 KEYS = Keys.of("ns", "t", 0)
 MARK = Applied(epoch=7, offset=50, since=COMPLETE).encode()
@@ -174,7 +175,8 @@ def test_a_value_that_is_not_exact_is_written_as_a_whole() -> None:
 
 def test_a_past_that_could_not_be_read_is_known_as_such_and_stops_the_writing() -> None:
     working_set, partition = fresh()
-    gathered = working_set.gather(working_set.find([0], [b"u"]), [0], [b"u"], facts(1))
+    numbers, users = np.zeros(1, np.int64), Texts.of([b"u"])
+    gathered = working_set.gather(working_set.find(numbers, users), numbers, users, facts(1))
     assert not gathered.known.any()
     working_set.absorb(gathered, np.zeros(1, np.bool_))
     partition.position = 2
@@ -183,25 +185,26 @@ def test_a_past_that_could_not_be_read_is_known_as_such_and_stops_the_writing() 
 
 def test_what_redis_does_not_hold_yet_stays_in_memory() -> None:
     working_set, partition = fresh(max_bytes=1_000)  # two users and a half
+    users = (b"settled", b"unsettled", b"pending")
     absorb(working_set, b"settled", 1)
     write(working_set)
     absorb(working_set, b"unsettled", 2)
     assert working_set.write(partition)
     absorb(working_set, b"pending", 3)
     working_set.evict()
-    assert list(partition.seats) == [b"unsettled", b"pending"]
+    assert [user for user in users if is_in_memory(working_set, 0, user)] == [b"unsettled", b"pending"]
 
 
 def test_the_least_recently_used_leave_until_the_bound_holds() -> None:
-    working_set, partition = fresh(max_bytes=20_000)
+    working_set, _ = fresh(max_bytes=20_000)
     for number in range(100):
         absorb(working_set, b"u%d" % number, number)
     absorb(working_set, b"u0", 100)
     write(working_set)
     working_set.evict()
     assert working_set.size <= 20_000
-    assert b"u0" in partition.seats
-    assert b"u1" not in partition.seats
+    assert is_in_memory(working_set, 0, b"u0")
+    assert not is_in_memory(working_set, 0, b"u1")
 
 
 def test_a_batch_larger_than_the_bound_is_written_and_then_leaves() -> None:

@@ -1,14 +1,13 @@
 """A column of texts as the bytes of one array, which compiled code reads without a Python object for each."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 
-@dataclass(frozen=True, slots=True)
-class Texts:
+class Texts(NamedTuple):
     """Text k is `data[start[k] : start[k] + length[k]]`; `data` uint8[m], `start` and `length` int64[n]."""
 
     data: NDArray[np.uint8]
@@ -20,9 +19,6 @@ class Texts:
         """The same texts, one after the other."""
         length = np.fromiter(map(len, values), np.int64, len(values))
         return cls(np.frombuffer(b"".join(values), np.uint8), length.cumsum() - length, length)
-
-    def __len__(self) -> int:
-        return len(self.start)
 
     def take(self, rows: NDArray[np.int64]) -> "Texts":
         """Some of them, in the order of `rows`."""

@@ -87,18 +87,19 @@ class FactMemory:
         """Put each row's fact behind its user's history and the user's earlier rows: where the history begins, and
         where the row lies now."""
         self._turn += 1
-        short = np.empty(len(seats), np.int64)
-        if found := _count(seats, self.seats, self._turn, short):
-            leaving = np.unique(short[:found])
-            self._move(leaving, self.seats[leaving, LENGTH] + self.seats[leaving, LAID])
         first, position = np.empty(len(seats), np.int64), np.empty(len(seats), np.int64)
-        _lay(seats, facts, self.seats, self.facts, first, position)
+        if found := _lay(seats, facts, self.seats, self.facts, self._turn, first, position):
+            leaving = np.unique(first[:found])
+            self._move(leaving, self.seats[leaving, LENGTH] + self.seats[leaving, LAID])
+            _place(seats, facts, self.seats, self.facts, first, position)
         return first, position
 
-    def keep(self, seats: Ints, position: Ints, left_out: NDArray[np.bool_]) -> Ints:
-        """Laid rows become history, but for those `left_out`: the seats that are pending since now."""
-        pending = np.empty(len(seats), np.int64)
-        return pending[: _keep(seats, position, left_out, self.seats, self.facts, pending)]
+    def keep(self, seats: Ints, position: Ints, left_out: NDArray[np.bool_], limit: int) -> tuple[Ints, Ints]:
+        """Laid rows become history, but for those `left_out`: the seats that are pending since now, and those with
+        histories longer than `limit`, some of them more than once."""
+        pending, long = np.empty(len(seats), np.int64), np.empty(len(seats), np.int64)
+        new, longer = _keep(seats, position, left_out, limit, self.seats, self.facts, pending, long)
+        return pending[:new], long[:longer]
 
     def trim(self, seat: int, length: int, most: int) -> None:
         """Keep the last `length` facts, with room for `most`."""
@@ -177,28 +178,32 @@ def _lacking(of, state, seats, rows):  # type: ignore[no-untyped-def]
     return found
 
 
-@njit(types.int64(_GIVEN, _TWO, types.int64, _ONE), cache=True, nogil=True)
-def _count(of, seats, turn, short):  # type: ignore[no-untyped-def]
-    """Notes how many rows each seat gets, and which seats lack the room (some of them more than once)."""
-    found = 0
-    for k in range(len(of)):
-        seat = seats[of[k]]
-        seat[USED] = turn
-        seat[LAID] += 1
-        if seat[LENGTH] + seat[LAID] > seat[ROOM]:
-            short[found] = of[k]
-            found += 1
-    return found
-
-
 @njit(types.void(_GIVEN, _FACTS, _TWO, _TWO, _ONE, _ONE), cache=True, nogil=True)
-def _lay(of, rows, seats, facts, first, position):  # type: ignore[no-untyped-def]
+def _place(of, rows, seats, facts, first, position):  # type: ignore[no-untyped-def]
+    """Put down the rows that were counted, the last one first."""
     for k in range(len(of) - 1, -1, -1):
         seat = seats[of[k]]
         seat[LAID] -= 1
         first[k] = seat[START]
         position[k] = seat[START] + seat[LENGTH] + seat[LAID]
         facts[position[k]] = rows[k]
+
+
+@njit(types.int64(_GIVEN, _FACTS, _TWO, _TWO, types.int64, _ONE, _ONE), cache=True, nogil=True)
+def _lay(of, rows, seats, facts, turn, first, position):  # type: ignore[no-untyped-def]  # noqa: PLR0913
+    """Count how many rows each seat gets, and put them down if all have the room. Else the first of `first` are those
+    who lack it, some of them more than once; answers how many."""
+    short = 0
+    for k in range(len(of)):
+        seat = seats[of[k]]
+        seat[USED] = turn
+        seat[LAID] += 1
+        if seat[LENGTH] + seat[LAID] > seat[ROOM]:
+            first[short] = of[k]
+            short += 1
+    if short == 0:
+        _place(of, rows, seats, facts, first, position)
+    return short
 
 
 @njit(types.void(_GIVEN, _FACTS, _TWO, _TWO), cache=True, nogil=True)
@@ -224,22 +229,27 @@ def _copy(of, starts, rooms, seats, facts):  # type: ignore[no-untyped-def]
 _FLAGS = types.Array(types.boolean, 1, "C", readonly=True)
 
 
-@njit(types.int64(_GIVEN, _GIVEN, _FLAGS, _TWO, _TWO, _ONE), cache=True, nogil=True)
-def _keep(of, position, left_out, seats, facts, pending):  # type: ignore[no-untyped-def]
-    found = 0
+@njit(
+    types.UniTuple(types.int64, 2)(_GIVEN, _GIVEN, _FLAGS, types.int64, _TWO, _TWO, _ONE, _ONE), cache=True, nogil=True
+)
+def _keep(of, position, left_out, limit, seats, facts, pending, long):  # type: ignore[no-untyped-def]  # noqa: PLR0913
+    new, longer = 0, 0
     for k in range(len(of)):
+        seat = seats[of[k]]
+        if seat[LENGTH] + (not left_out[k]) > limit:
+            long[longer] = of[k]
+            longer += 1
         if left_out[k]:
             continue
-        seat = seats[of[k]]
         place = seat[START] + seat[LENGTH]
         if place != position[k]:  # something before it was left out
             facts[place] = facts[position[k]]
         seat[LENGTH] += 1
         if not seat[STATE] & PENDING:
             seat[STATE] |= PENDING
-            pending[found] = of[k]
-            found += 1
-    return found
+            pending[new] = of[k]
+            new += 1
+    return new, longer
 
 
 @njit(types.void(_GIVEN, _GIVEN, _FACTS, _TWO), cache=True, nogil=True)

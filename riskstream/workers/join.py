@@ -69,8 +69,8 @@ class Join:
             self.profiles.joined(seats, event_time) if answered else self.profiles.unavailable(len(seats))
         )
         gathered = self.working_set.gather(seats, numbers, users, self.domain.facts(columns, offsets))
-        if not answered:
-            degraded[~gathered.known] |= HISTORY_UNAVAILABLE
+        if len(gathered.unread):
+            degraded[gathered.unread] |= HISTORY_UNAVAILABLE
         if partial:
             degraded[self._is_partial(numbers, event_time)] |= HISTORY_PARTIAL
         return Joined(columns, gathered, profile, degraded, misses)

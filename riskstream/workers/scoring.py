@@ -145,8 +145,8 @@ class Scoring:
         features = self.domain.features
         gathered = joined.gathered
         aggregates = aggregate(features.spec, gathered.facts, gathered.first, gathered.position)
-        if np.count_nonzero(gathered.known) < len(gathered.known):
-            aggregates.values[~gathered.known] = np.nan
+        if len(gathered.unread):
+            aggregates.values[gathered.unread] = np.nan
         return aggregates, features.assemble(joined.columns, aggregates.values, joined.profile)
 
     def _scores(self, batch: Batch, decoded: Decoded, joined: Joined, scored: Scored) -> Iterable[Outgoing]:

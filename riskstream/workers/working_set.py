@@ -76,14 +76,14 @@ class Gathered(NamedTuple):
     """Each row's history in place: row k is `facts[position[k]]` and its past is `facts[first[k]:position[k]]`.
 
     `facts` int64[m, W] is memory itself, good until the batch is absorbed or another is gathered; `first`, `position`,
-    `seats` int64[n]; `known` bool[n], False where the past could not be read.
+    `seats` int64[n]; `unread` are the rows whose past could not be read.
     """
 
     facts: NDArray[np.int64]
     first: NDArray[np.int64]
     position: NDArray[np.int64]
     seats: NDArray[np.int64]
-    known: NDArray[np.bool_]
+    unread: NDArray[np.int64]
 
 
 class WorkingSet:
@@ -98,7 +98,7 @@ class WorkingSet:
         self._max_bytes = max_bytes
         self._memory = FactMemory(len(layout.words), max_bytes)
         self._index = UserIndex()
-        self._strangers: NDArray[np.int64] = np.empty(0, np.int64)
+        self._strangers: list[int] = []
         self.partitions: dict[int, Partition] = {}
 
     def open(self, number: int, keys: Keys, mark: bytes | None, span: LogSpan, *, rebuild: bool = False) -> int:
@@ -180,30 +180,30 @@ class WorkingSet:
     ) -> Gathered:
         """Lay the batch's own `facts` int64[n, W], one a row, behind their users' histories."""
         self._forget_strangers()
-        known = seats != NOBODY
-        if not known.all():
-            seats = self._seat_strangers(seats, numbers, users)
+        unread = np.flatnonzero(seats == NOBODY)
+        if len(unread):
+            seats = self._seat_strangers(seats, unread, numbers, users)
         first, position = self._memory.lay(seats, np.ascontiguousarray(facts, WORD))
-        return Gathered(self._memory.facts, first, position, seats, known)
+        return Gathered(self._memory.facts, first, position, seats, unread)
 
     def absorb(self, gathered: Gathered, repeated: NDArray[np.bool_]) -> None:
         """Add a committed batch's facts, repeats left out. Rows whose past is unknown make their partition unwhole."""
         memory = self._memory
-        pending = memory.keep(gathered.seats, gathered.position, repeated)
+        pending, long = memory.keep(gathered.seats, gathered.position, repeated, self._limit)
         for seat, owner in zip(pending.tolist(), memory.seats[pending, OWNER].tolist(), strict=True):
             if owner < 0:
                 self.partitions[_stranger(owner)].whole = False
             else:
                 self.partitions[owner].pending.append(seat)
-        for seat in gathered.seats[memory.seats[gathered.seats, LENGTH] > self._limit].tolist():
-            if memory.seats[seat, LENGTH] > self._limit:
-                memory.trim(seat, self._keep, self._limit + 1)
-                memory.seats[seat, STATE] |= ANEW
+        for seat in dict.fromkeys(long.tolist()):
+            memory.trim(seat, self._keep, self._limit + 1)
+            memory.seats[seat, STATE] |= ANEW
         self._forget_strangers()
 
-    def _seat_strangers(self, seats: NDArray[np.int64], numbers: NDArray[np.int64], users: Texts) -> NDArray[np.int64]:
+    def _seat_strangers(
+        self, seats: NDArray[np.int64], rows: NDArray[np.int64], numbers: NDArray[np.int64], users: Texts
+    ) -> NDArray[np.int64]:
         """For this batch alone: rows of one user, whose past could not be read, see each other."""
-        rows = np.flatnonzero(seats == NOBODY)
         keys = list(zip(numbers[rows].tolist(), users.take(rows).tolist(), strict=True))
         seat_of: dict[tuple[int, bytes], int] = {}
         for key in keys:
@@ -211,13 +211,13 @@ class WorkingSet:
                 seat_of[key] = int(self._memory.take(_stranger(key[0]), np.zeros(1, np.int64))[0])
         seats = seats.copy()
         seats[rows] = [seat_of[key] for key in keys]
-        self._strangers = np.array(list(seat_of.values()), np.int64)
+        self._strangers = list(seat_of.values())
         return seats
 
     def _forget_strangers(self) -> None:
         for seat in self._strangers:
             self._memory.leave(np.array([seat]))
-        self._strangers = self._strangers[:0]
+        self._strangers = []
 
     def write(self, partition: Partition) -> Write | None:
         """The facts not stored yet, with the applied mark they lead to; the same again until it is settled."""

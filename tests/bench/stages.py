@@ -92,7 +92,7 @@ def _parts(flow: Flow, outcome: Outcome) -> dict[str, float]:
             columns, outcome.aggregates.values, joined.profile
         ),
     }  # fmt: skip
-    return {name: cpu_us(_repeated(part, len(users)), 5) for name, part in parts.items()}
+    return {name: cpu_us(_repeated(part, len(offsets)), 5) for name, part in parts.items()}
 
 
 def _repeated(part: Callable[[], object], events: int) -> Callable[[], int]:

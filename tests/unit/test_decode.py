@@ -142,7 +142,12 @@ def test_bytes_of_the_first_version_stay_readable() -> None:
 
 def test_an_empty_batch_has_no_outcome() -> None:
     found = ROOMY(Records([], [], []))
-    assert [len(part) for part in (found.rows, found.event_ids, found.users, found.rejections)] == [0, 0, 0, 0]
+    assert [len(part) for part in (found.rows, found.event_ids.start, found.users.start, found.rejections)] == [
+        0,
+        0,
+        0,
+        0,
+    ]
     assert {name: len(column) for name, column in found.columns.items()} == dict.fromkeys(COLUMNS.rows, 0)
 
 

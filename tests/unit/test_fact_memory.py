@@ -46,7 +46,7 @@ def test_everybody_keeps_the_own_facts_in_order(steps: list[Step]) -> None:
             for k, one in enumerate(users):
                 seen = [*expected[one], *(n for n, other in zip(numbers[:k], users, strict=False) if other == one)]
                 assert memory.facts[first[k] : position[k] + 1, 0].tolist() == [*seen, numbers[k]]
-            memory.keep(of, position, left_out)
+            memory.keep(of, position, left_out, 1_000)
             for one, fact in zip(users, numbers, strict=True):
                 expected[one] += [fact] * (fact % 3 != 0)
             number += len(users)
@@ -66,9 +66,19 @@ def test_a_seat_says_once_that_its_facts_are_to_be_written() -> None:
     seats = memory.take(0, np.zeros(2, np.int64))
     of = seats[[0, 1, 0]]
     _, position = memory.lay(of, rows([1, 2, 3]))
-    assert memory.keep(of, position, np.array([False, True, False])).tolist() == [seats[0]]
+    pending, _ = memory.keep(of, position, np.array([False, True, False]), 9)
+    assert pending.tolist() == [seats[0]]
     raw, ends = memory.not_stored(seats)
     assert (np.frombuffer(raw, np.int64)[::WORDS].tolist(), ends) == ([1, 3], [64, 64])
+
+
+def test_a_seat_whose_history_has_become_too_long_is_named() -> None:
+    memory = small()
+    seats = memory.take(0, np.zeros(2, np.int64))
+    of = seats[[0, 1, 0]]
+    _, position = memory.lay(of, rows([1, 2, 3]))
+    _, long = memory.keep(of, position, np.zeros(3, np.bool_), 1)
+    assert long.tolist() == [seats[0]]
 
 
 def test_rooms_that_stand_empty_are_used_again() -> None:

@@ -3,6 +3,7 @@
 import random
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar, cast
@@ -122,9 +123,11 @@ class HistoryStore:
             )
 
     def applied(self, partitions: Sequence[Keys]) -> list[bytes | None]:
-        """The raw applied mark of each partition. Raises Unavailable, and Halt as `check` does."""
+        """The raw applied mark of each partition, what was begun included. Raises Unavailable, Halt as `check` does."""
         if not partitions:
             return []
+        with suppress(redis.exceptions.RedisError):  # `begun` tells
+            self._line.fetch()
         if self._checked_for:
             self.check(*self._checked_for)
         return self._persistently("applied", lambda: self._mget([keys.applied for keys in partitions]))
@@ -143,6 +146,29 @@ class HistoryStore:
         Raises Unavailable after `give_up_ms` without an answer, and at once while Redis is known to be down.
         """
         return self._persistently("exchange", lambda: self._exchange(writes, reads, profiles))
+
+    def begin(self, writes: list[Write]) -> bool:
+        """Send them and wait for nothing: `begun` tells what became of them. False if that cannot be done now."""
+        if self.down or not self._sha:
+            return False
+        try:
+            self._line.send([self._command(write) for write in writes])
+        except redis.exceptions.RedisError:
+            self.on_error("exchange")
+            return False
+        return True
+
+    def begun(self, *, wait: bool) -> list[bytes] | None:
+        """Per write that was begun, the mark that Redis holds now (or GONE); None while it is at them, which is seen
+        when `changed_profiles` is asked, unless this is to `wait`. Nothing if it will never be known."""
+        try:
+            marks = self._line.answers(wait=wait)
+        except redis.exceptions.RedisError:
+            marks = []
+        if marks == []:
+            self._sha = ""  # perhaps it was the script that was refused; the next exchange sees to it
+            self.on_error("exchange")
+        return marks
 
     def history(self, keys: Keys, user: bytes) -> tuple[bytes | None, bytes | None, bytes | None]:
         """For inspection: the mark, the stored history and the profile of one user."""
@@ -167,12 +193,7 @@ class HistoryStore:
     def _exchange(self, writes: list[Write], reads: list[Read], profiles: list[bytes]) -> Reply:
         if writes and not self._sha:
             self._sha = self.client.script_load(WRITE_SCRIPT)
-        commands: list[Command] = []
-        for write in writes:
-            stored = write.keys.histories(write.users)
-            head = (write.expected, write.applied, bytes(write.modes), self.ttl_ms)
-            size = len(stored) + 1
-            commands.append((b"EVALSHA", self._sha, size, write.keys.applied, *stored, *head, *write.values))
+        commands = [self._command(write) for write in writes]
         commands += [(b"MGET", read.keys.applied, *read.keys.histories(read.users)) for read in reads]
         if profiles:  # last, so that no change can be told between their answer and its use
             commands += self._line.kept((b"MGET", *profile_keys(profiles)))
@@ -184,6 +205,11 @@ class HistoryStore:
         marks, rest = answers[: len(writes)], answers[len(writes) :]
         histories = [(values[0] or b"", values[1:]) for values in rest[: len(reads)]]
         return Reply(marks, histories, rest[-1] if profiles else [])
+
+    def _command(self, write: Write) -> Command:
+        stored = write.keys.histories(write.users)
+        head = (write.expected, write.applied, bytes(write.modes), self.ttl_ms)
+        return (b"EVALSHA", self._sha, len(stored) + 1, write.keys.applied, *stored, *head, *write.values)
 
     def _persistently(self, operation: str, attempt: Callable[[], T]) -> T:
         """Try until it works or `give_up_ms` have passed; while Redis is known to be down, one try per probe."""

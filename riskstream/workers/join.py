@@ -36,7 +36,8 @@ class Joined(NamedTuple):
 
 @dataclass(slots=True)
 class Join:
-    """Reads what is missing and, riding along in the same round trip, writes behind what was committed."""
+    """Reads what is missing in one round trip, and writes behind what was committed: Redis does that while the batch
+    goes on, and the next one to write sees to it."""
 
     domain: Domain
     working_set: WorkingSet
@@ -49,6 +50,7 @@ class Join:
     clock: Callable[[], float] = time.monotonic
 
     _written_at: float = field(init=False)
+    _begun: Mapping[int, Write] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._written_at = self.clock()
@@ -77,8 +79,9 @@ class Join:
 
     def flush(self, partitions: Sequence[Partition]) -> None:
         """Write behind to the end. Raises StateLost, Unavailable."""
+        self._settle_begun(wait=True)
         while writes := self._writes(partitions):
-            self._settle(writes, self.store.exchange(list(writes.values()), [], []))
+            self._settle(writes, self.store.exchange(list(writes.values()), [], []).marks)
 
     def flush_if_due(self) -> None:
         """For quiet times, when no batch takes the writes along."""
@@ -105,9 +108,11 @@ class Join:
         rows these are, and False while Redis is down."""
         self.working_set.forget_profiles(self.store.changed_profiles())
         unknown = self.working_set.without_profile(seats)
-        writes = self._writes(list(self.working_set.partitions.values())) if self._is_due() else {}
+        due = self._is_due()
+        self._settle_begun(wait=due)
+        writes = self._writes(list(self.working_set.partitions.values())) if due else {}
         # Who is not in memory has no profile there; a partition that is not whole waits for Redis to answer again.
-        if not (len(unknown) or writes or self._behind()):
+        if not (len(unknown) or self._behind()) and (not writes or self._begin(writes)):
             return 0, True
         missing = unknown[seats[unknown] == NOBODY]
         reads = self._reads(numbers[missing], users.take(missing))
@@ -123,7 +128,7 @@ class Join:
         if writes:
             self._written_at = self.clock()
         self._believe_again()
-        self._settle(writes, reply)
+        self._settle(writes, reply.marks)
         self._load(reads, reply)
         seats[missing] = self.working_set.find(numbers[missing], users.take(missing))
         if asked:
@@ -146,10 +151,26 @@ class Join:
     def _behind(self) -> list[int]:
         return [number for number, partition in self.working_set.partitions.items() if not partition.whole]
 
-    def _settle(self, writes: Mapping[int, Write], reply: Reply) -> None:
+    def _begin(self, writes: Mapping[int, Write]) -> bool:
+        """Whether they are on their way."""
+        if not self.store.begin(list(writes.values())):
+            return False
+        self._begun, self._written_at = writes, self.clock()
+        return True
+
+    def _settle_begun(self, *, wait: bool) -> None:
+        """What will never be known is written again: done twice, it changes nothing."""
+        if self._begun and (marks := self.store.begun(wait=wait)) is not None:
+            begun, self._begun = self._begun, {}
+            if marks:
+                self._settle(begun, marks)
+
+    def _settle(self, writes: Mapping[int, Write], marks: Sequence[bytes]) -> None:
         lost = []
-        for (number, write), mark in zip(writes.items(), reply.marks, strict=True):
-            partition = self.working_set.partitions[number]
+        for (number, write), mark in zip(writes.items(), marks, strict=True):
+            partition = self.working_set.partitions.get(number)
+            if partition is None or partition.unsettled is not write:
+                continue  # it has gone meanwhile, or come again, or its facts were let go
             if mark == write.applied:
                 self.working_set.settle(partition, write)
             elif mark == GONE:

@@ -1,4 +1,5 @@
-"""A worker's own connection to Redis: whole round trips, and word of the keys that have changed since they were read.
+"""A worker's own connection to Redis: many commands at once, whose answers may be waited for or fetched later, and word
+of the keys that have changed since they were read.
 
 Redis calls it client-side caching. It remembers which keys were read to be kept, and says once, on this connection and
 in order with the answers, that one of them was written, deleted or has expired. With the connection that is over.
@@ -32,6 +33,8 @@ class RedisLine:
         self._connection.register_connect_callback(self._listen)
         # As redis-py's own cache does, which keeps each answer by itself, where a worker keeps a batch's in columns.
         cast(Any, self._connection)._parser.set_invalidation_push_handler(self._hear)
+        self._awaited = 0
+        self._arrived: list[Any] = []
         self._changed: set[bytes] = set()
         self._lost = False
         self._refused = False
@@ -41,13 +44,42 @@ class RedisLine:
         return [command] if self._refused else [KEEP, command]
 
     def ask(self, commands: Sequence[Command]) -> list[Any]:
-        """The answers, in one round trip. Raises RedisError, a refusal of any command included.
+        """The answers, in one round trip. Raises RedisError, a refusal of any command included."""
+        self.send(commands)
+        first = self._awaited - len(commands)
+        self.fetch()
+        answers, self._arrived, self._awaited = self._arrived[first:], self._arrived[:first], first
+        return answers
+
+    def send(self, commands: Sequence[Command]) -> None:
+        """Have them done in order, and wait for nothing: `answers` has what becomes of them. Raises RedisError.
 
         Packed by hiredis: the client's own way looks at each key and value once more.
         """
         try:
             self._connection.send_packed_command([b"".join(map(hiredis.pack_command, commands))])
-            return [self._answer() for _ in commands]
+        except redis.exceptions.RedisError:
+            self.close()
+            raise
+        self._awaited += len(commands)
+
+    def answers(self, *, wait: bool) -> list[Any] | None:
+        """To all that was sent and not asked; None while some are on their way, nothing if the connection was lost.
+
+        Without `wait` those count that `changed` came by. Raises RedisError, a refusal of any command included.
+        """
+        if wait:
+            self.fetch()
+        if len(self._arrived) < self._awaited:
+            return None
+        answers, self._arrived, self._awaited = self._arrived, [], 0
+        return answers
+
+    def fetch(self) -> None:
+        """Wait until all is answered. Raises RedisError, a refusal of any command included."""
+        try:
+            while len(self._arrived) < self._awaited:
+                self._arrived.append(self._answer())
         except redis.exceptions.RedisError:
             self.close()
             raise
@@ -65,7 +97,8 @@ class RedisLine:
         """
         try:
             while self._connection.is_connected and self._connection.can_read():
-                self._connection.read_response(push_request=True)
+                if (answer := self._connection.read_response(push_request=True)) is not _HEARD:
+                    self._arrived.append(answer)
         except redis.exceptions.RedisError:
             self.close()
         changed, self._changed = self._changed, set()
@@ -74,6 +107,7 @@ class RedisLine:
 
     def close(self) -> None:
         self._connection.disconnect()
+        self._awaited, self._arrived = 0, []
         self._lost = True
 
     def _listen(self, connection: "redis.connection.Connection") -> None:

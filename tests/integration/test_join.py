@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from threading import Timer
 
 import msgspec
 import numpy as np
@@ -86,6 +87,14 @@ def commit(join: Join, offset: int, *events: Payment) -> None:
     join.working_set.partitions[0].position = offset + len(events)
 
 
+def settled(join: Join) -> Join:
+    """All is written, and the user's profile and history are known."""
+    commit(join, 0, payment("u"))
+    commit(join, 1, payment("u"))
+    join.flush([partition_of(join)])
+    return join
+
+
 def partition_of(join: Join) -> Partition:
     return join.working_set.partitions[0]
 
@@ -125,6 +134,55 @@ def test_writes_ride_along_with_the_next_batch(new_join: NewJoin, keys: Keys) ->
     assert partition_of(join).applied.offset == 1
 
 
+def test_a_batch_of_known_users_does_not_wait_for_redis_to_write(new_join: NewJoin, private_redis: RedisServer) -> None:
+    join = settled(new_join(private_redis.url))
+    commit(join, 2, payment("u"))
+    join.store.client.client_pause(5_000, all=False)  # of writes
+    joined(join, 3, payment("u"))
+    assert partition_of(join).unsettled
+    join.store.client.client_unpause()
+    joined(join, 3, payment("u"))  # due again: this one waits
+    assert partition_of(join).applied.offset == 3
+
+
+def test_what_was_on_its_way_when_the_connection_broke_is_written_again(
+    new_join: NewJoin, private_redis: RedisServer
+) -> None:
+    join = settled(new_join(private_redis.url))
+    commit(join, 2, payment("u"))
+    join.store.client.client_pause(5_000, all=False)
+    joined(join, 3, payment("u"))
+    join.store.client.client_kill_filter(_type="normal", skipme=True)
+    join.store.client.client_unpause()
+    join.flush([partition_of(join)])
+    assert partition_of(join).applied.offset == 3
+    forget(join)
+    assert past(joined(join, 3, payment("u"))) == [0, 1, 2]
+
+
+def test_a_redis_that_has_forgotten_the_script_is_told_it_again(new_join: NewJoin, private_redis: RedisServer) -> None:
+    join = settled(new_join(private_redis.url))
+    commit(join, 2, payment("u"))
+    join.store.client.script_flush()
+    joined(join, 3, payment("u"))
+    joined(join, 3, payment("u"))
+    assert partition_of(join).applied.offset == 3
+
+
+def test_state_that_is_taken_while_writes_are_on_their_way_is_what_they_lead_to(
+    new_join: NewJoin, private_redis: RedisServer
+) -> None:
+    join = settled(new_join(private_redis.url))
+    commit(join, 2, payment("u"))
+    join.store.client.client_pause(5_000, all=False)
+    joined(join, 3, payment("u"))
+    keys = partition_of(join).keys
+    Timer(0.02, join.store.client.client_unpause).start()
+    (mark,) = join.store.applied([keys])
+    assert join.working_set.open(0, keys, mark, LogSpan(0, 3)) == 3
+    assert past(joined(join, 3, payment("u"))) == [0, 1, 2]
+
+
 def test_quiet_times_write_behind_too(new_join: NewJoin) -> None:
     join = new_join()
     commit(join, 0, payment("u"))
@@ -147,6 +205,7 @@ def test_a_zombie_writes_nothing_over_the_owners_mark(new_join: NewJoin) -> None
     owner = new_join()
     commit(owner, 0, payment("u"), payment("v"))
     owner.flush([partition_of(owner)])
+    joined(zombie, 1, payment("u"))  # what it writes is refused while this batch goes on
     with pytest.raises(StateLost, match="mark_differs"):
         joined(zombie, 1, payment("u"))
     with pytest.raises(StateLost, match="mark_differs"):

@@ -126,3 +126,59 @@ def test_a_redis_that_does_not_tell_of_changes_is_asked_each_time(line: RedisLin
         other.set("a", value)
         assert line.ask(line.kept((b"GET", b"a")))[-1] == str(value).encode()
         assert line.changed() is None
+
+
+def answered(line: RedisLine) -> list[object]:
+    """What has come within a moment, without waiting for it."""
+    deadline = time.monotonic() + 1.0
+    while (answers := line.answers(wait=False)) is None and time.monotonic() < deadline:
+        line.changed()
+        time.sleep(0.001)
+    assert answers is not None
+    return answers
+
+
+def test_answers_are_there_sooner_or_later_and_once(line: RedisLine) -> None:
+    line.send([(b"SET", b"a", b"1"), (b"GET", b"a")])
+    assert answered(line) == [b"OK", b"1"]
+    assert line.answers(wait=True) == []
+
+
+def test_who_asks_meanwhile_gets_the_own_answers(line: RedisLine) -> None:
+    line.send([(b"ECHO", b"sent")])
+    assert line.ask([(b"ECHO", b"asked")]) == [b"asked"]
+    assert line.answers(wait=False) == [b"sent"]
+
+
+def test_what_is_under_way_says_so(line: RedisLine, other: "redis.Redis") -> None:
+    line.ask([(b"PING",)])
+    other.client_pause(5_000, all=False)  # of writes
+    line.send([(b"SET", b"late", b"1")])
+    line.changed()
+    assert line.answers(wait=False) is None
+    other.client_unpause()
+    assert line.answers(wait=True) == [b"OK"]
+
+
+def test_changes_are_told_beside_answers(line: RedisLine, other: "redis.Redis") -> None:
+    keep(line, b"a")
+    line.send([(b"ECHO", b"before")])
+    other.set("a", 1)
+    line.send([(b"ECHO", b"after")])
+    assert told(line) == {b"a"}
+    assert answered(line) == [b"before", b"after"]
+
+
+def test_with_the_connection_go_the_answers(line: RedisLine, other: "redis.Redis") -> None:
+    line.ask([(b"PING",)])
+    other.client_pause(5_000, all=False)
+    line.send([(b"SET", b"lost", b"1")])
+    other.client_kill_filter(_type="normal", skipme=True)
+    assert told(line) is None
+    assert line.answers(wait=False) == []
+
+
+def test_a_refusal_is_an_error_for_who_waits(line: RedisLine) -> None:
+    line.send([(b"EVALSHA", b"0" * 40, 0)])
+    with pytest.raises(redis.exceptions.NoScriptError):
+        line.answers(wait=True)

@@ -13,7 +13,7 @@ from riskstream.schemas.decode import Records
 
 @dataclass(slots=True)
 class Batch:
-    """Records of all owned partitions; of one partition in offset order. `group` goes with their commit.
+    """Records of all owned partitions; of one partition in offset order. `group` goes with their transaction.
 
     The arrays, int64[n], are for what asks for whole columns, the lists for what asks for one after the other.
     """

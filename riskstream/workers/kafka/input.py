@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from typing import NamedTuple, Protocol, cast
+from typing import Any, NamedTuple, Protocol, cast
 
 import structlog
 from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, Message, TopicPartition
@@ -56,6 +56,7 @@ class Input:
         self._settings = settings
         self._on_error = on_error
         self._topic = settings.input_topic
+        self._is_transactional = settings.delivery == "exactly_once"
         self._skips_past = settings.start == "latest"
         self._ownership = ownership
         self._rebalanced = False
@@ -94,7 +95,7 @@ class Input:
         if self._rebalanced:
             self._give_back(messages)
             return None
-        return Batch.of(self._topic, messages, self._consumer.consumer_group_metadata()) if messages else None
+        return Batch.of(self._topic, messages, self._group()) if messages else None
 
     def spans(self, partitions: Iterable[int]) -> dict[int, Span]:
         """Raises Unavailable.
@@ -173,6 +174,11 @@ class Input:
     def close(self) -> None:
         """Leave the group; the partitions are revoked in here."""
         self._consumer.close()
+
+    def _group(self) -> Any:
+        """What a transaction commits offsets with. Asked anew each time, as the group changes; its own thread answers,
+        for which other commits need not wait."""
+        return self._consumer.consumer_group_metadata() if self._is_transactional else None
 
     def _records(self, taken: list[Message]) -> list[Message]:
         """The records. What came before an error that does not go away is scored first; the next `take` sees to it."""

@@ -183,6 +183,18 @@ def test_state_that_is_taken_while_writes_are_on_their_way_is_what_they_lead_to(
     assert past(joined(join, 3, payment("u"))) == [0, 1, 2]
 
 
+def test_the_answer_for_a_partition_that_has_come_again_meanwhile_is_not_for_it(
+    new_join: NewJoin, private_redis: RedisServer
+) -> None:
+    join = settled(new_join(private_redis.url))
+    commit(join, 2, payment("u"))
+    joined(join, 3, payment("u"))
+    old = partition_of(join)
+    join.working_set.open(0, old.keys, old.mark, LogSpan(0, 3), rebuild=True)
+    join.flush([])
+    assert partition_of(join).applied.offset == 0
+
+
 def test_quiet_times_write_behind_too(new_join: NewJoin) -> None:
     join = new_join()
     commit(join, 0, payment("u"))

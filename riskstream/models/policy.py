@@ -27,7 +27,7 @@ class Policy(msgspec.Struct, frozen=True):
 
     def decide(self, scores: NDArray[np.float64]) -> NDArray[np.uint8]:
         """One code per score, an index into DECISIONS."""
-        codes: NDArray[np.uint8] = _thresholds_met(scores, self.review, self.decline)
+        codes: NDArray[np.uint8] = _decided(scores, self.review, self.decline)
         return codes
 
 
@@ -37,8 +37,8 @@ class Policy(msgspec.Struct, frozen=True):
     cache=True,
     nogil=True,
 )
-def _thresholds_met(scores, review, decline):  # type: ignore[no-untyped-def]
+def _decided(scores, review, decline):  # type: ignore[no-untyped-def]
     codes = np.empty(len(scores), np.uint8)
     for row in range(len(scores)):
-        codes[row] = (scores[row] >= review) + (scores[row] >= decline)
+        codes[row] = 2 if scores[row] >= decline else 1 if scores[row] >= review else 0
     return codes

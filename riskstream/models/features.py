@@ -1,33 +1,32 @@
-"""The feature table: what a model sees of an event, one row and one small function each.
+"""The feature table: what a model sees of an event, one row and one formula each.
 
-A row's function takes all events of a batch at once and must be pure: no clock, no state, no event looks at another.
-Rows that are a history column as it is name the column instead of a function; they are copied.
-A changed function gets a raised revision, and with it the set gets a new id: a model is only ever served
-the features it was trained on.
+Where a formula will not do, a row has a function. It takes all events of a batch at once and must be pure: no clock, no
+state, no event looks at another.
+What is computed otherwise gets a raised revision, and with it the set gets a new id: a model is only ever served the
+features it was trained on.
 """
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import count
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
 import xxhash
-from numba import njit, types
 from numpy.typing import NDArray
 
 from riskstream.models import history
+from riskstream.models.formula_pass import HISTORY, fill
+from riskstream.models.formulas import Formula, Program, program, result
 from riskstream.models.history import HistorySpec
 
 Column = NDArray[Any]
 Columns = Mapping[str, Column]
 
 
-@dataclass(frozen=True)
-class Inputs:
+class Inputs(NamedTuple):
     """What a feature function may read: the events' own columns, their history's columns, their profiles' columns."""
 
     event: Columns
@@ -37,13 +36,23 @@ class Inputs:
 
 @dataclass(frozen=True)
 class Feature:
-    """One row of the table. `compute` is a function, or the name of a history column to be copied."""
+    """One row of the table, computed by a formula or by a function."""
 
     name: str
     description: str
     unit: str
     revision: int
-    compute: str | Callable[[Inputs], Column]
+    compute: Formula | Callable[[Inputs], Column]
+
+    @property
+    def formula(self) -> Formula:
+        """A function's result is a formula too."""
+        return self.compute if isinstance(self.compute, Formula) else result(self.compute)
+
+    @property
+    def copied(self) -> str | None:
+        """The history column that the feature is, unchanged; None if it is anything else."""
+        return self.formula.operands[0] if self.formula.operation == HISTORY else None
 
 
 @dataclass(frozen=True)
@@ -53,12 +62,12 @@ class FeatureSet:
     rows: tuple[Feature, ...]
     spec: HistorySpec
 
+    _program: Program = field(init=False, repr=False, compare=False)
+
     def __post_init__(self) -> None:
         if len(set(self.names)) != len(self.rows):
             raise ValueError("two features of one name")
-        unknown = {row.compute for row in self.rows if isinstance(row.compute, str)} - set(self.spec.columns)
-        if unknown:
-            raise ValueError(f"features over unknown history columns {sorted(unknown)}")
+        object.__setattr__(self, "_program", program([row.formula for row in self.rows], self.spec.columns))
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -68,8 +77,8 @@ class FeatureSet:
     def id(self) -> str:
         """Sixteen hex digits that change whenever a vector's meaning does."""
         meaning = {
-            # A function is known by its revision; a copied column by its name.
-            "features": [(r.name, r.revision, r.compute if isinstance(r.compute, str) else None) for r in self.rows],
+            # A copied history column is known by its name, everything else by its revision.
+            "features": [(row.name, row.revision, row.copied) for row in self.rows],
             "history": history.REVISION,
             "windows": self.spec.windows,
             "horizon_ms": self.spec.horizon_ms,
@@ -87,27 +96,21 @@ class FeatureSet:
         """
         if aggregates.shape[1] != len(self._places):  # compiled code does not check indexes
             raise ValueError(f"{aggregates.shape[1]} history columns, not {len(self._places)}")
+        program = self._program
         inputs = Inputs(columns, _ByName(aggregates, self._places), profile)
-        computed = np.empty((len(self._computed), len(aggregates)), np.float32)
-        for index, compute in enumerate(self._computed):
-            computed[index] = compute(inputs)
+        taken = [columns[name] for name in program.event]
+        taken += [profile[name] for name in program.profile]
+        taken += [function(inputs) for function in program.functions]
+        given = np.empty((len(taken), len(aggregates)))
+        for row, column in enumerate(taken):
+            given[row] = column
         vectors = np.empty((len(aggregates), len(self.rows)), np.float32)
-        _fill(vectors, aggregates, computed, self._sources)
+        fill(given, aggregates, program.constants, program.steps, program.results, vectors)
         return vectors
 
     @cached_property
     def _places(self) -> dict[str, int]:
         return {name: place for place, name in enumerate(self.spec.columns)}
-
-    @cached_property
-    def _computed(self) -> Sequence[Callable[[Inputs], Column]]:
-        return [row.compute for row in self.rows if not isinstance(row.compute, str)]
-
-    @cached_property
-    def _sources(self) -> NDArray[np.int64]:
-        """Where each feature comes from, as `_fill` takes it."""
-        number = count(1)
-        return np.array([self._places[r.compute] if isinstance(r.compute, str) else -next(number) for r in self.rows])
 
 
 class _ByName(Mapping[str, Column]):
@@ -126,28 +129,7 @@ class _ByName(Mapping[str, Column]):
         return len(self._places)
 
 
-@njit(
-    types.void(
-        types.float32[:, ::1],
-        types.Array(types.float64, 2, "A", readonly=True),
-        types.Array(types.float32, 2, "C", readonly=True),
-        types.Array(types.int64, 1, "C", readonly=True),
-    ),
-    cache=True,
-    nogil=True,
-)
-def _fill(vectors, aggregates, computed, sources):  # type: ignore[no-untyped-def]
-    """A source is a column of `aggregates`; one below zero is a row of `computed`, -1 the first."""
-    for row in range(len(vectors)):
-        vector = vectors[row]
-        for column in range(len(sources)):
-            source = sources[column]
-            value = np.float32(aggregates[row, source]) if source >= 0 else computed[-1 - source, row]
-            # One bit pattern for "missing", so that equal vectors have equal bytes.
-            vector[column] = np.float32(np.nan) if np.isnan(value) else value
-
-
 def vector_digest(vectors: NDArray[np.float32]) -> list[str]:
     """A short name for each vector's exact bytes: equal names mean bit-equal vectors."""
-    data, width = vectors.astype("<f4", copy=False).tobytes(), vectors.shape[1] * 4
+    data, width = vectors.tobytes(), vectors.itemsize * vectors.shape[1]
     return [xxhash.xxh3_64_hexdigest(data[at : at + width]) for at in range(0, len(data), width)]

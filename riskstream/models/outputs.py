@@ -39,14 +39,14 @@ def is_valid(output: Output, said: Floats) -> NDArray[np.bool_]:
 
 def risk_logits(output: Output, said: Floats) -> Floats:
     """What the calibration is applied to: the logit of the risk, [n], or of each label, [n, labels]."""
-    logits = said if output.kind == "logit" else logit(np.minimum(said, 1.0))
+    logits = said if output.kind == "logit" else logit(said)
     if output.task != "multiclass":
         return logits
     if output.kind == "logit":
         _, whole = _softmax(said[:, 1:])
         odds: Floats = np.log(whole) + said[:, 1:].max(axis=1) - said[:, 0]
         return odds
-    return logit(np.minimum(reduce(np.add, said[:, 1:].T), 1.0))
+    return logit(reduce(np.add, said[:, 1:].T))
 
 
 def _binary(output: Output, calibration: Calibration, said: Floats) -> Answer:

@@ -1,6 +1,6 @@
 """The payment domain: payments as columns and facts, and the table of what the model sees of them.
 
-To add a feature, add a row to FEATURES (and a function, if it is more than a history column).
+To add a feature, add a row to FEATURES: a formula, or a function where none will do.
 """
 
 from collections.abc import Sequence
@@ -13,8 +13,8 @@ from msgspec.structs import astuple
 from numpy.typing import NDArray
 
 from riskstream.models.domain import Domain, fact_rows
-from riskstream.models.elementwise import differs, none, ratio
 from riskstream.models.features import Feature, FeatureSet, Inputs
+from riskstream.models.formulas import differs, event, history, none, present, profile, ratio
 from riskstream.models.history import HistorySpec
 from riskstream.schemas.columns import Code, ColumnTable, Digits, Hash, Integer, Number
 from riskstream.schemas.payment import CHANNELS, ENTRY_MODES, PAYMENT_FACT, Payment, PaymentProfile
@@ -72,94 +72,28 @@ def profiles(found: Sequence[PaymentProfile | None]) -> dict[str, Column]:
     }
 
 
-def _amount(x: Inputs) -> Column:
+TIME, AMOUNT, COUNTRY, IP_COUNTRY = map(event, ("event_time", "amount", "country", "ip_country"))
+MEAN, STD, SAME_MERCHANT = map(history, ("mean", "std", "same_merchants"))
+CREATED, HOME, TYPICAL = map(profile, ("account_created_at", "home_country", "typical_amount"))
+
+
+def _amount_log(x: Inputs) -> Column:
     return np.asarray(np.log1p(x.event["amount"]))
 
 
-def _hour(x: Inputs) -> Column:
-    return x.event["event_time"] // HOUR % 24
-
-
-def _weekday(x: Inputs) -> Column:
-    return (x.event["event_time"] // DAY + 3) % 7  # 1970-01-01 was a Thursday
-
-
-def _channel(x: Inputs) -> Column:
-    return x.event["channel"]
-
-
-def _entry_mode(x: Inputs) -> Column:
-    return x.event["entry_mode"]
-
-
-def _card_present(x: Inputs) -> Column:
-    return x.event["card_present"]
-
-
-def _mcc(x: Inputs) -> Column:
-    return x.event["mcc"]
-
-
-def _ip_country_differs(x: Inputs) -> Column:
-    return differs(x.event["ip_country"], x.event["country"])
-
-
-def _has_device(x: Inputs) -> Column:
-    return np.not_equal(x.event["device"], 0)
-
-
-def _over_mean(x: Inputs) -> Column:
-    return ratio(x.event["amount"], x.history["mean"])
-
-
-def _z_score(x: Inputs) -> Column:
-    return ratio(x.event["amount"] - x.history["mean"], x.history["std"])
-
-
-def _new_merchant(x: Inputs) -> Column:
-    return none(x.history["same_merchants"])
-
-
-def _new_device(x: Inputs) -> Column:
-    return none(x.history["same_devices"])
-
-
-def _new_country(x: Inputs) -> Column:
-    return none(x.history["same_countries"])
-
-
-def _account_age(x: Inputs) -> Column:
-    return (x.event["event_time"] - x.profile["account_created_at"]) / DAY
-
-
-def _abroad(x: Inputs) -> Column:
-    return differs(x.profile["home_country"], x.event["country"])
-
-
-def _kyc_level(x: Inputs) -> Column:
-    return x.profile["kyc_level"]
-
-
-def _over_typical(x: Inputs) -> Column:
-    return ratio(x.event["amount"], x.profile["typical_amount"])
-
-
-def _chargebacks(x: Inputs) -> Column:
-    return x.profile["chargebacks_365d"]
-
-
 def _window_rows(window: str) -> tuple[Feature, ...]:
+    last = f"in the last {window}"
     return (
-        Feature(f"count_{window}", f"payments of the user in the last {window}", "payments", 1, f"count_{window}"),
-        Feature(f"amount_sum_{window}", f"sum of amounts in the last {window}", "minor units", 1, f"sum_{window}"),
-        Feature(f"amount_mean_{window}", f"mean amount in the last {window}", "minor units", 1, f"mean_{window}"),
-        Feature(f"amount_max_{window}", f"largest amount in the last {window}", "minor units", 1, f"max_{window}"),
+        Feature(f"count_{window}", f"payments of the user {last}", "payments", 1, history(f"count_{window}")),
+        Feature(f"amount_sum_{window}", f"sum of amounts {last}", "minor units", 1, history(f"sum_{window}")),
+        Feature(f"amount_mean_{window}", f"mean amount {last}", "minor units", 1, history(f"mean_{window}")),
+        Feature(f"amount_max_{window}", f"largest amount {last}", "minor units", 1, history(f"max_{window}")),
     )
 
 
 def _distinct_rows(word: str) -> tuple[Feature, ...]:
     return tuple(
-        Feature(name, f"different {word} in the last {window}", word, 1, name)
+        Feature(name, f"different {word} in the last {window}", word, 1, history(name))
         for window in HISTORY.distinct_windows
         for name in [f"distinct_{word}_{window}"]
     )
@@ -169,15 +103,17 @@ FEATURES = FeatureSet(
     spec=HISTORY,
     rows=(
         # The payment itself.
-        Feature("amount_log", "natural logarithm of one plus the amount", "log minor units", 1, _amount),
-        Feature("hour", "hour of the day, UTC", "0-23", 1, _hour),
-        Feature("weekday", "day of the week, UTC, Monday is 0", "0-6", 1, _weekday),
-        Feature("channel", "position in CHANNELS, 0 is unknown", "code", 1, _channel),
-        Feature("entry_mode", "position in ENTRY_MODES, 0 is unknown or missing", "code", 1, _entry_mode),
-        Feature("card_present", "the card was there", "0/1", 1, _card_present),
-        Feature("mcc", "merchant category code", "code", 1, _mcc),
-        Feature("ip_country_differs", "the address is not in the merchant's country", "0/1", 1, _ip_country_differs),
-        Feature("has_device", "the payment names a device", "0/1", 1, _has_device),
+        Feature("amount_log", "natural logarithm of one plus the amount", "log minor units", 1, _amount_log),
+        Feature("hour", "hour of the day, UTC", "0-23", 1, TIME // HOUR % 24),
+        Feature("weekday", "day of the week, UTC, Monday is 0", "0-6", 1, (TIME // DAY + 3) % 7),
+        Feature("channel", "position in CHANNELS, 0 is unknown", "code", 1, event("channel")),
+        Feature("entry_mode", "position in ENTRY_MODES, 0 is unknown or missing", "code", 1, event("entry_mode")),
+        Feature("card_present", "the card was there", "0/1", 1, event("card_present")),
+        Feature("mcc", "merchant category code", "code", 1, event("mcc")),
+        Feature(
+            "ip_country_differs", "the address is not in the merchant's country", "0/1", 1, differs(IP_COUNTRY, COUNTRY)
+        ),
+        Feature("has_device", "the payment names a device", "0/1", 1, present(event("device"))),
         # The user's history.
         *_window_rows("1h"),
         *_window_rows("24h"),
@@ -186,19 +122,25 @@ FEATURES = FeatureSet(
         *_distinct_rows("merchants"),
         *_distinct_rows("countries"),
         *_distinct_rows("devices"),
-        Feature("since_last", "time since the user's newest payment", "seconds", 1, "since_last_s"),
-        Feature("amount_over_mean", "amount over the mean of 30d", "ratio", 1, _over_mean),
-        Feature("amount_z_score", "amount's distance from the mean of 30d in standard deviations", "std", 1, _z_score),
-        Feature("same_merchant_30d", "payments to this merchant in the last 30d", "payments", 1, "same_merchants"),
-        Feature("new_merchant", "no payment to this merchant in 30d", "0/1", 1, _new_merchant),
-        Feature("new_device", "no payment from this device in 30d", "0/1", 1, _new_device),
-        Feature("new_country", "no payment in this country in 30d", "0/1", 1, _new_country),
+        Feature("since_last", "time since the user's newest payment", "seconds", 1, history("since_last_s")),
+        Feature("amount_over_mean", "amount over the mean of 30d", "ratio", 1, ratio(AMOUNT, MEAN)),
+        Feature(
+            "amount_z_score",
+            "amount's distance from the mean of 30d in standard deviations",
+            "std",
+            1,
+            ratio(AMOUNT - MEAN, STD),
+        ),
+        Feature("same_merchant_30d", "payments to this merchant in the last 30d", "payments", 1, SAME_MERCHANT),
+        Feature("new_merchant", "no payment to this merchant in 30d", "0/1", 1, none(SAME_MERCHANT)),
+        Feature("new_device", "no payment from this device in 30d", "0/1", 1, none(history("same_devices"))),
+        Feature("new_country", "no payment in this country in 30d", "0/1", 1, none(history("same_countries"))),
         # The user's profile.
-        Feature("account_age", "age of the account at the payment", "days", 1, _account_age),
-        Feature("abroad", "the merchant is outside the user's home country", "0/1", 1, _abroad),
-        Feature("kyc_level", "how well the user's identity was checked", "0-9", 1, _kyc_level),
-        Feature("amount_over_typical", "amount over the user's typical amount", "ratio", 1, _over_typical),
-        Feature("chargebacks_365d", "chargebacks of the user in a year", "chargebacks", 1, _chargebacks),
+        Feature("account_age", "age of the account at the payment", "days", 1, (TIME - CREATED) / DAY),
+        Feature("abroad", "the merchant is outside the user's home country", "0/1", 1, differs(HOME, COUNTRY)),
+        Feature("kyc_level", "how well the user's identity was checked", "0-9", 1, profile("kyc_level")),
+        Feature("amount_over_typical", "amount over the user's typical amount", "ratio", 1, ratio(AMOUNT, TYPICAL)),
+        Feature("chargebacks_365d", "chargebacks of the user in a year", "chargebacks", 1, profile("chargebacks_365d")),
     ),
 )
 

@@ -5,6 +5,7 @@ from typing import Annotated
 import msgspec
 import numpy as np
 from msgspec import Meta
+from numba import njit, types
 from numpy.typing import NDArray
 
 # The position is the code that `decide` returns.
@@ -26,4 +27,18 @@ class Policy(msgspec.Struct, frozen=True):
 
     def decide(self, scores: NDArray[np.float64]) -> NDArray[np.uint8]:
         """One code per score, an index into DECISIONS."""
-        return np.add(scores >= self.review, scores >= self.decline, dtype=np.uint8)
+        codes: NDArray[np.uint8] = _decided(scores, self.review, self.decline)
+        return codes
+
+
+# Compiled, since a batch is often one event, and then every call of numpy's counts.
+@njit(
+    types.uint8[::1](types.Array(types.float64, 1, "A", readonly=True), types.float64, types.float64),
+    cache=True,
+    nogil=True,
+)
+def _decided(scores, review, decline):  # type: ignore[no-untyped-def]
+    codes = np.empty(len(scores), np.uint8)
+    for row in range(len(scores)):
+        codes[row] = 2 if scores[row] >= decline else 1 if scores[row] >= review else 0
+    return codes

@@ -77,10 +77,8 @@ class TreeWalk:
         if features.ndim != 2 or features.shape[1] != self.width:  # compiled code does not check indexes
             raise ValueError(f"want rows of {self.width} features, not {features.shape}")
         sums = np.empty(len(features), np.float32)
-        bits = np.ascontiguousarray(features, np.float32).view(np.uint32)
-        _walk(bits, self.features, self.thresholds, self.leaves, self.base, sums)
-        if self.logistic:
-            _logistic(sums)
+        rows = np.ascontiguousarray(features)
+        _walk(rows, self.features, self.thresholds, self.leaves, self.base, self.logistic, sums)
         return sums
 
     def prove(self, runtime: Callable[[Rows], Rows], rows: Rows) -> None:
@@ -247,16 +245,24 @@ def _sortable(bits, keys, width):  # type: ignore[no-untyped-def]
         keys[np.uint64(column) + width] = _LOWEST if missing else key
 
 
+@njit(nogil=True, inline="always")
+def _logistic(total):  # type: ignore[no-untyped-def]
+    one = np.float32(1.0)
+    positive = one / (one + np.float32(math.exp(-abs(total))))
+    return one - positive if total < 0 else positive
+
+
 _CONSTANT = {kind: types.Array(kind, 2, "C", readonly=True) for kind in (types.uint16, types.uint32, types.float32)}
-_BITS, _SUMS = _CONSTANT[types.uint32], types.float32[::1]
+_KEYS, _ROWS = _CONSTANT[types.uint32], _CONSTANT[types.float32]
 
 
 @njit(
-    types.void(_BITS, _CONSTANT[types.uint16], _BITS, _CONSTANT[types.float32], types.float32, _SUMS),
+    types.void(_ROWS, _CONSTANT[types.uint16], _KEYS, _ROWS, types.float32, types.boolean, types.float32[::1]),
     cache=True,
     nogil=True,
 )
-def _walk(bits: Keys, features: Slots, thresholds: Keys, leaves: Rows, base: np.float32, sums: Rows) -> None:
+def _walk(rows, features, thresholds, leaves, base, logistic, sums):  # type: ignore[no-untyped-def]  # noqa: PLR0913
+    bits = rows.view(np.uint32)
     width, first_leaf = np.uint64(bits.shape[1]), np.uint64(leaves.shape[1])
     depth = int(math.log2(leaves.shape[1]))
     keys = np.empty((_BLOCK, 2 * bits.shape[1]), np.uint32)
@@ -279,11 +285,6 @@ def _walk(bits: Keys, features: Slots, thresholds: Keys, leaves: Rows, base: np.
                     total += leaves[np.uint64(first + one), places[np.uint64(one)] - first_leaf]
                 block[row] = total
         block += base
-
-
-@njit(types.void(_SUMS), cache=True, nogil=True)
-def _logistic(sums: Rows) -> None:
-    one = np.float32(1.0)
-    for row in range(len(sums)):
-        positive = one / (one + np.float32(math.exp(-abs(sums[row]))))
-        sums[row] = one - positive if sums[row] < 0 else positive
+        if logistic:
+            for row in range(len(block)):
+                block[row] = _logistic(block[row])

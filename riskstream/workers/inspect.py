@@ -87,8 +87,8 @@ def features_table(domain: Domain, holding: Holding) -> Table:
         "feature", "value", "unit", "meaning", title=f"History features at {_moment(at)}", title_justify="left"
     )
     for row in domain.features.rows:
-        if isinstance(row.compute, str) and not row.compute.startswith("same_"):  # these compare with an event
-            table.add_row(row.name, f"{values[row.compute]:,.6g}", row.unit, row.description)
+        if row.copied and not row.copied.startswith("same_"):  # these compare with an event
+            table.add_row(row.name, f"{values[row.copied]:,.6g}", row.unit, row.description)
     return table
 
 

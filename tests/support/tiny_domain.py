@@ -7,7 +7,8 @@ import msgspec
 from numpy.typing import NDArray
 
 from riskstream.models.domain import Domain, fact_rows
-from riskstream.models.features import Feature, FeatureSet, Inputs
+from riskstream.models.features import Feature, FeatureSet
+from riskstream.models.formulas import event, history
 from riskstream.models.history import HistorySpec
 from riskstream.schemas.columns import ColumnTable, Hash, Integer
 from riskstream.schemas.facts import COMMON_WORDS, FactLayout
@@ -45,10 +46,6 @@ def profiles(found: Sequence[LoginProfile | None]) -> dict[str, NDArray[Any]]:
     return {}
 
 
-def _failures(x: Inputs) -> NDArray[Any]:
-    return x.event["failures"]
-
-
 DOMAIN = Domain(
     name="login",
     event=Login,
@@ -64,9 +61,11 @@ DOMAIN = Domain(
             distinct_windows=("5m",),
         ),
         rows=(
-            Feature("failures", "wrong passwords before this login", "count", 1, _failures),
-            Feature("failures_5m", "wrong passwords in five minutes", "count", 1, "sum_5m"),
-            Feature("addresses_5m", "different addresses in five minutes", "count", 1, "distinct_addresses_5m"),
+            Feature("failures", "wrong passwords before this login", "count", 1, event("failures")),
+            Feature("failures_5m", "wrong passwords in five minutes", "count", 1, history("sum_5m")),
+            Feature(
+                "addresses_5m", "different addresses in five minutes", "count", 1, history("distinct_addresses_5m")
+            ),
         ),
     ),
     columns=COLUMNS,

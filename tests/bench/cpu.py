@@ -8,10 +8,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-
-import psutil
+from dataclasses import dataclass
 
 MICRO = 1e6
+PERIOD_S = 0.1
+"""Of a CPU limit: what Linux and Kubernetes have."""
+LOOK_S = 0.002
 
 
 def cpu_us(work: Callable[[], int], rounds: int) -> float:
@@ -30,37 +32,73 @@ def _once(work: Callable[[], int]) -> float:
 
 
 def spent_s(pids: Sequence[int]) -> list[float]:
-    """CPU seconds, user and system, that each of these processes has used so far."""
-    return [sum(psutil.Process(pid).cpu_times()[:2]) for pid in pids]
+    """CPU seconds, user and system, that each of these processes has used so far. To the microsecond."""
+    return [time.clock_gettime(_clock_of(pid)) for pid in pids]
 
 
-@contextmanager
-def rationed(pids: Sequence[int], share: float, period_s: float = 0.05) -> Iterator[None]:
-    """Inside, each process runs for `share` of each period and stands still for the rest, one after the other."""
-    if share == 1.0:
-        yield
-        return
-    over = threading.Event()
+def _clock_of(pid: int) -> int:
+    """A process's CPU clock, as clock_getcpuclockid(3) makes it: /proc and psutil count hundredths of seconds."""
+    return ~pid << 3 | 2
 
-    def ration() -> None:
-        while not over.is_set():
-            for pid in pids:
-                os.kill(pid, signal.SIGCONT)
-                time.sleep(share * period_s)
-                os.kill(pid, signal.SIGSTOP)
-            time.sleep((1 - share * len(pids)) * period_s)
 
-    for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
-    thread = threading.Thread(target=ration)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()
-        for pid in pids:
-            os.kill(pid, signal.SIGCONT)
+@dataclass
+class _Quota:
+    """CPU time that a process may use; it stands still from when there is none left until a period's share is there."""
+
+    pid: int
+    share: float
+    left_s: float = 0.0
+
+    def __post_init__(self) -> None:
+        (self._used_s,) = spent_s([self.pid])
+
+    def look(self, passed_s: float) -> None:
+        (used_s,) = spent_s([self.pid])
+        most_s = self.share * PERIOD_S
+        filled_s = min(self.left_s + self.share * passed_s, most_s)
+        self.left_s = filled_s - (used_s - self._used_s)
+        self._used_s = used_s
+        if self.left_s <= 0:
+            os.kill(self.pid, signal.SIGSTOP)
+        elif filled_s == most_s:
+            os.kill(self.pid, signal.SIGCONT)
+
+
+class Ration:
+    """Each process may use CPU time of `share` of the time inside `kept`, as under a container's CPU limit.
+
+    A process that waits for somebody loses nothing for a period. What one used too much it owes, the next time inside
+    too.
+    """
+
+    def __init__(self, pids: Sequence[int], share: float) -> None:
+        """Counts from now on."""
+        self._quotas = [_Quota(pid, share) for pid in pids if share < 1]
+
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """The processes run when it begins and when it ends."""
+        if not self._quotas:
+            yield
+            return
+        over = threading.Event()
+        thread = threading.Thread(target=self._keep, args=[over])
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
+            for quota in self._quotas:
+                os.kill(quota.pid, signal.SIGCONT)
+
+    def _keep(self, over: threading.Event) -> None:
+        looked = time.perf_counter()
+        while not over.wait(LOOK_S):
+            now = time.perf_counter()
+            for quota in self._quotas:
+                quota.look(now - looked)
+            looked = now
 
 
 def settle() -> None:

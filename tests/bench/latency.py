@@ -4,17 +4,20 @@ Sender and reader share this process, so there is one clock. The same is measure
 same run: what the worker adds is ours, the rest is the broker and the machine.
 """
 
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import islice
+from statistics import median
 
 import numpy as np
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Consumer, Message, Producer, TopicPartition
 from numpy.typing import NDArray
 
+from tests.bench.cpu import settle
 from tests.bench.results import Label, Row
 from tests.bench.rig import BenchError, Rig
 from tests.bench.workload import Record, Workload
@@ -30,6 +33,10 @@ SETTLE_S = 1.0
 LOST_AFTER_S = 60.0
 LONE_RATE = 2_000
 """Up to so many events a second, each is sent at once and by itself."""
+TICK_S = 0.001
+"""Above, all that are due by then are sent together: a sender that never rests takes a core from what is measured."""
+BOUT_EVENTS, MOST_AHEAD = 25_000, 12_000
+"""When as many are sent as can be: one bout, and how many may be under way, which is three of the largest batches."""
 WORKER = ("riskstream.workers", "worker")
 FROM_REDIS = "worker, users from Redis"
 PROCESSES: dict[str, tuple[tuple[str, ...], dict[str, str]]] = {
@@ -51,7 +58,9 @@ class Listener:
     """Notes when each event is seen on the output topic. A thread of its own, from `with` on."""
 
     rig: Rig
-    seen: dict[bytes, float] = field(default_factory=dict)
+    came: int = 0
+    """So many so far, those included that came again."""
+    _batches: list[tuple[float, list[Message]]] = field(default_factory=list)
 
     def __enter__(self) -> "Listener":
         self._stop = threading.Event()
@@ -64,6 +73,14 @@ class Listener:
     def __exit__(self, *_: object) -> None:
         self._stop.set()
         self._thread.join(10)
+
+    def seen(self) -> dict[bytes, float]:
+        """When each event was first seen, by its id. Not for the time that is measured: it takes a while."""
+        seen: dict[bytes, float] = {}
+        for at, messages in self._batches:
+            for message in messages:
+                seen.setdefault(event_id(message.value() or b""), at)
+        return seen
 
     def _listen(self) -> None:
         topic = topics_of(self.rig.name)[1]
@@ -83,9 +100,11 @@ class Listener:
             first = consumer.poll(0.1)
             if first is None:
                 continue
-            for message in [first, *consumer.consume(5_000, 0)]:
-                if message.error() is None:
-                    self.seen.setdefault(event_id(message.value() or b""), time.perf_counter())
+            taken = [first, *consumer.consume(5_000, 0)]
+            at = time.perf_counter()
+            messages = [message for message in taken if message.error() is None]
+            self._batches.append((at, messages))
+            self.came += len(messages)
         consumer.close()
 
 
@@ -99,48 +118,67 @@ class Trip:
     late_ms: NDArray[np.float64]
 
 
-def travel(rig: Rig, records: Sequence[Record], rate: float, during: Callable[[float], None] | None = None) -> Trip:
-    """Send the records at `rate` and see each come out. `during` is told the time since the first at each pause."""
+def travel(
+    rig: Rig,
+    records: Sequence[Record],
+    rate: float,
+    during: Callable[[float], None] | None = None,
+    most_ahead: float = math.inf,
+) -> Trip:
+    """Send the records at `rate` and see each come out.
+
+    `during` is told the time since the first at each pause. No more than `most_ahead` are sent that have not come out.
+    """
+    names = [event_id(record.value) for record in records]
     with Listener(rig) as listener:
-        sent, late = _send(rig, records, rate, during)
+        sent, due = _send(rig, records, rate, during, lambda: listener.came + most_ahead)
         deadline = time.perf_counter() + LOST_AFTER_S
-        while len(listener.seen) < len(sent) and time.perf_counter() < deadline:
+        seen: dict[bytes, float] = {}
+        while len(seen) < len(names) and time.perf_counter() < deadline:
             time.sleep(0.05)
-    if missing := len(sent) - len(listener.seen):
-        raise BenchError(f"{rig.name}: {missing} of {len(sent)} events did not come out")
-    first = next(iter(sent.values()))
-    times = np.array([(at - first, 1_000 * (listener.seen[name] - at)) for name, at in sent.items()])
-    return Trip(first, times[:, 0], times[:, 1], np.array(late))
+            if listener.came >= len(names):
+                seen = listener.seen()
+    if missing := len(names) - len(seen):
+        raise BenchError(f"{rig.name}: {missing} of {len(names)} events did not come out")
+    out = np.array([seen[name] for name in names])
+    return Trip(sent[0], sent - sent[0], 1_000 * (out - sent), 1_000 * (sent - due))
 
 
 def _send(
-    rig: Rig, records: Sequence[Record], rate: float, during: Callable[[float], None] | None
-) -> tuple[dict[bytes, float], list[float]]:
-    """When each event was sent, by its id; and by how many milliseconds the sender was late."""
+    rig: Rig,
+    records: Sequence[Record],
+    rate: float,
+    during: Callable[[float], None] | None,
+    most: Callable[[], float],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """When each event was sent, and when it should have been. At any time no more than `most()`."""
+    lone = rate <= LONE_RATE
     producer = Producer(
         {
             "bootstrap.servers": rig.world.stack.bootstrap_servers,
             "enable.idempotence": True,
+            "delivery.report.only.error": True,  # nobody polls for them
             # A request for each event would take the cores from what is measured.
-            "linger.ms": 0 if rate <= LONE_RATE else 5,
+            "linger.ms": 0 if lone else 5,
         }
     )
     topic = topics_of(rig.name)[0]
     producer.list_topics(topic, timeout=10)
-    sent, late = {}, []
-    started = time.perf_counter() + 0.1
-    for number, (partition, key, value) in enumerate(records):
-        due = started + number / rate
-        while (wait := due - time.perf_counter()) > 0:
-            producer.poll(min(wait, 0.001))
+    clock, produce = time.perf_counter, producer.produce
+    sent: list[float] = []
+    due = clock() + 0.1 + np.arange(len(records)) / rate
+    for when, (partition, key, value) in zip(due.tolist(), records, strict=True):
+        while (wait := when - clock()) > 0:
+            time.sleep(wait if lone else max(wait, TICK_S))
             if during is not None:
-                during(time.perf_counter() - started)
-        now = sent[event_id(value)] = time.perf_counter()
-        late.append(1_000 * (now - due))
-        producer.produce(topic, value, key, partition)
+                during(clock() - due[0])
+        while len(sent) >= most():
+            time.sleep(TICK_S)
+        sent.append(clock())
+        produce(topic, value, key, partition)
     producer.flush(30)
     rig.fed.update(record.partition for record in records)
-    return sent, late
+    return np.array(sent), due
 
 
 @dataclass(frozen=True)
@@ -168,22 +206,47 @@ class Pace:
         return self.turns * self.events * len(self.processes)
 
 
-def latencies(world: World, workload: Workload, paces: Sequence[Pace]) -> Iterator[Row]:
+def most_sustained(world: World, workload: Workload, delivery: str) -> Row:
+    """Events a second that come out of a worker when the sender sends as many as it can, all on this machine.
+
+    The median of some bouts; one before them is not counted.
+    """
+    with _rig(world, "most", "worker", delivery) as rig:
+        rig.store(workload)
+        rig.start(command=WORKER)
+        firsts, rest = _firsts(workload.records)
+        settle()
+        travel(rig, firsts, FIRSTS_RATE)
+        bouts = [rest[start : start + BOUT_EVENTS] for start in range(0, len(rest) - BOUT_EVENTS + 1, BOUT_EVENTS)]
+        trips = [travel(rig, bout, math.inf, most_ahead=MOST_AHEAD) for bout in bouts]
+    return Row("latency, most", {"delivery": delivery}, {"events_per_s": median(map(_per_second, trips[1:]))})
+
+
+def _per_second(trip: Trip) -> float:
+    """From the first sent to the last seen."""
+    return len(trip.at_s) / float((trip.at_s + trip.took_ms / 1_000).max())
+
+
+def _rig(world: World, kind: str, process: str, delivery: str) -> Rig:
+    name = f"{kind}-{delivery}".replace("_", "-")
+    return Rig(world, name, world.environment(name, {"DELIVERY": delivery, **PROCESSES[process][1]}))
+
+
+def latencies(world: World, workload: Workload, paces: Sequence[Pace], warm_events: int = WARM_EVENTS) -> Iterator[Row]:
     """Worker and pass-through, side by side on topics of their own, by turns, at paces of one delivery mode."""
-    settings = {"DELIVERY": paces[0].delivery}
     with ExitStack() as running:
         rigs = {}
-        for number, (process, (command, more)) in enumerate(PROCESSES.items()):
-            name = f"lat-{number}-{paces[0].delivery}".replace("_", "-")
-            rig = running.enter_context(Rig(world, name, world.environment(name, {**settings, **more})))
+        for number, process in enumerate(PROCESSES):
+            rigs[process] = running.enter_context(_rig(world, f"lat-{number}", process, paces[0].delivery))
+        for process, rig in rigs.items():
             rig.store(workload)
-            rig.start(command=command)
-            rigs[process] = rig
+            rig.start(command=PROCESSES[process][0])
         firsts, rest = _firsts(workload.records)
         stock = iter(rest)
+        settle()
         for rig in rigs.values():
             travel(rig, firsts, FIRSTS_RATE)
-            travel(rig, list(islice(stock, WARM_EVENTS)), WARM_RATE)
+            travel(rig, list(islice(stock, warm_events)), WARM_RATE)
         for pace in paces:
             yield from _by_turns({process: rigs[process] for process in pace.processes}, pace, stock)
 

@@ -6,14 +6,14 @@ from itertools import islice
 from riskstream.workers.kafka.output import Outgoing
 from riskstream.workers.scoring import Outcome
 from tests.bench import exchange, growth
-from tests.bench.aims import LARGEST, found
+from tests.bench.aims import LARGEST
 from tests.bench.disturbance import disturbances, recovery, start_up
 from tests.bench.floor import floor_us, in_one_piece
 from tests.bench.flow import Flow
-from tests.bench.latency import WARM_EVENTS, Pace, latencies
+from tests.bench.latency import WARM_EVENTS, Pace, latencies, most_sustained
 from tests.bench.results import Row
 from tests.bench.rig import Rig
-from tests.bench.saturation import SHARE, Case, saturate
+from tests.bench.saturation import SHARE, Case, by_turns, saturate
 from tests.bench.stages import stage_rows
 from tests.bench.tutorial import naive_us
 from tests.bench.workload import Shape
@@ -21,10 +21,8 @@ from tests.bench.world import TREES, World
 
 USUAL = Shape(60_000, 50)
 """Four thousand users. Every figure of the headline is of these."""
+LONGER = Shape(120_000, 50)
 FEWER, FEWEST = 100, 50
-
-UNKNOWN_HALF = 10_000
-"""Events a second, when saturation was not measured in this run."""
 
 Rows = list[Row]
 Measurement = Callable[[World, Rows], Iterator[Row]]
@@ -123,23 +121,25 @@ def saturation(world: World, _: Rows) -> Iterator[Row]:
             yield saturate(world, case, USUAL.events)
     for workers in (1, 2):
         yield saturate(world, Case(workers, "at_least_once"), USUAL.events)
-    for workers in (1, 2):
-        yield saturate(world, Case(workers, share=SHARE), USUAL.events)
     yield saturate(world, Case(trees=FEWER), USUAL.events)
     yield saturate(world, Case(users="hot"), USUAL.events)
     for facts in (5, 500):
         yield saturate(world, Case(facts=facts), USUAL.events)
+    for repeat in range(3):
+        yield from by_turns(world, [Case(workers, share=SHARE, repeat=repeat) for workers in (1, 2)], LONGER.events)
 
 
 def quick_latency(world: World, _: Rows) -> Iterator[Row]:
-    yield from latencies(world, world.workload(USUAL), [Pace("exactly_once", 500, 2.5)])
+    """Hardly warm: its tail is no measure."""
+    yield from latencies(world, world.workload(USUAL), [Pace("exactly_once", 500, 3, turns=1)], warm_events=500)
 
 
-def latency(world: World, rows: Rows) -> Iterator[Row]:
-    """Each delivery mode at two rates and at half of what one worker was found to take."""
-    for delivery in ("exactly_once", "at_least_once"):
-        most = found(rows, "saturation", "events_per_s", Case(delivery=delivery).label)
-        half = most / 2 if most else UNKNOWN_HALF
+def latency(world: World, _: Rows) -> Iterator[Row]:
+    """Each delivery mode at two rates and at half of the most that a worker was just found to sustain."""
+    most = [most_sustained(world, world.workload(LONGER), delivery) for delivery in ("exactly_once", "at_least_once")]
+    yield from most
+    for row in most:
+        delivery, half = str(row.of["delivery"]), row.found["events_per_s"] / 2
         paces = [Pace(delivery, 500, 10, turns=4), Pace(delivery, 2_000, 5, turns=4), Pace(delivery, half, 1.5)]
         events = int(sum(pace.needed for pace in paces) * 1.1) + 3 * WARM_EVENTS  # a tenth are users' first
         yield from latencies(world, world.workload(Shape(-(-events // 50_000) * 50_000, 50)), paces)

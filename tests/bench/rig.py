@@ -53,6 +53,8 @@ class Rig:
             future.result(20)
         self._offsets = Consumer(
             {"bootstrap.servers": self.world.stack.bootstrap_servers, "group.id": self.name, "log_level": 4}
+            # Else each question for what is committed waits for the transactions that are open.
+            | {"isolation.level": "read_uncommitted"}
         )
         self.wait(self._led, "electing leaders")
         return self
@@ -150,16 +152,20 @@ class Rig:
         process.kill()
         process.wait()
 
-    @contextmanager
-    def paused(self) -> Iterator[None]:
-        """All processes stand still inside."""
+    def stand_still(self) -> None:
+        """SIGSTOP to all processes."""
         for process in self.processes.values():
             process.send_signal(signal.SIGSTOP)
+
+    @contextmanager
+    def awake(self) -> Iterator[None]:
+        """Those that stand still go on inside."""
+        for process in self.processes.values():
+            process.send_signal(signal.SIGCONT)
         try:
             yield
         finally:
-            for process in self.processes.values():
-                process.send_signal(signal.SIGCONT)
+            self.stand_still()
 
     def wait(self, done: Callable[[], bool], what: str, pause_s: float = 0.02) -> float:
         """Until it is done; answers the time of that. Raises BenchError when a process ends or it takes too long."""

@@ -5,19 +5,24 @@ measured from when they go on until all of it is committed and written behind: i
 is left out and every event's whole cost is in.
 """
 
+import math
 import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from typing import Literal
 
-from tests.bench.cpu import MICRO, rationed, spent_s
+from tests.bench.cpu import MICRO, Ration, spent_s
 from tests.bench.results import Row
 from tests.bench.rig import BenchError, Rig
-from tests.bench.workload import Shape, Users
+from tests.bench.workload import Record, Shape, Users, Workload
 from tests.bench.world import TREES, World
 
 WARM_SHARE = 0.25
 SHARE = 0.2
 """Of a core for each worker: then two leave the broker as much as it needs, as if it had cores of its own."""
+TURN_S = 1.0
+"""Of one worker."""
 Engine = Literal["tree_walk", "onnxruntime"]
 
 
@@ -31,16 +36,16 @@ class Case:
     facts: int = 50
     trees: int = TREES
     engine: Engine = "tree_walk"
-    share: float = 1.0  # of its time that each worker may run
+    share: float = 1.0  # of a core's time that each worker may use
     repeat: int = 0
 
     @property
     def name(self) -> str:
         return f"sat-{'-'.join(map(str, asdict(self).values()))}".replace("_", "-").replace(".", "-")
 
-    @property
-    def settings(self) -> dict[str, str]:
-        return {"DELIVERY": self.delivery, "TREE_WALK": str(self.engine == "tree_walk").lower()}
+    def rig(self, world: World) -> Rig:
+        settings = {"DELIVERY": self.delivery, "TREE_WALK": str(self.engine == "tree_walk").lower()}
+        return Rig(world, self.name, world.environment(self.name, settings, self.trees))
 
     @property
     def label(self) -> dict[str, str | int | float]:
@@ -49,28 +54,77 @@ class Case:
 
 def saturate(world: World, case: Case, events: int) -> Row:
     """One case with `events` to score, a first part of them unmeasured."""
-    workload = world.workload(Shape(events, case.facts, case.users))
+    (row,) = by_turns(world, [case], events)
+    return row
+
+
+def by_turns(world: World, cases: Sequence[Case], events: int) -> Iterator[Row]:
+    """Cases that differ in their workers only, each with `events` to score.
+
+    Several take turns of a moment, so that all see the same moods of the machine; twice as many workers have turns half
+    as long, so that all end at about the same time.
+    """
+    workload = world.workload(Shape(events, cases[0].facts, cases[0].users))
     cut = int(events * WARM_SHARE)
-    with Rig(world, case.name, world.environment(case.name, case.settings, case.trees)) as rig:
+    with ExitStack() as stack:
+        runs = [Run(case, stack.enter_context(case.rig(world)), workload) for case in cases]
+        for run in runs:
+            run.warm(workload.records[:cut])
+        for run in runs:
+            run.stop()
+        for run in runs:
+            run.rig.feed(workload.records[cut:])
+        time.sleep(0.3)  # the broker is done with it, too
+        while under_way := [run for run in runs if not run.done]:
+            for run in under_way:
+                run.go_on(TURN_S / run.case.workers if runs[1:] else math.inf)
+    yield from (run.row(events - cut) for run in runs)
+
+
+class Run:
+    """The workers of one case, and what was spent in their turns."""
+
+    def __init__(self, case: Case, rig: Rig, workload: Workload) -> None:
+        self.case, self.rig, self.done = case, rig, False
         rig.store(workload)
-        workers = [rig.start(str(number)) for number in range(case.workers)]
-        servers = [world.stack.broker.pid, world.stack.redis.pid]
+        self._workers = [rig.start(str(number)) for number in range(case.workers)]
+        self._all = [*self._workers, rig.world.stack.broker.pid, rig.world.stack.redis.pid]
+        self._seconds, self._used = 0.0, [0.0] * len(self._all)
         rig.wait(lambda: rig.shared(case.workers), "sharing the partitions")
-        rig.feed(workload.records[:cut])
-        rig.wait(rig.committed, "scoring the first part")
-        rig.wait(rig.applied, "writing the first part behind")
-        before = rig.metrics()
-        with rig.paused():
-            rig.feed(workload.records[cut:])
-            time.sleep(0.3)  # the broker is done with it, too
-            cpu = spent_s([*workers, *servers])
-            started = time.perf_counter()
-        with rationed(workers, case.share):
-            ended = rig.wait(rig.committed, "scoring the backlog", pause_s=0.05)
-            rig.wait(rig.applied, "writing the backlog behind")
-        used = [after - earlier for earlier, after in zip(cpu, spent_s([*workers, *servers]), strict=True)]
-        counted = {name: value - before[name] for name, value in rig.metrics().items()}
-    return _row(case, events - cut, used, ended - started, counted)
+
+    def warm(self, records: Sequence[Record]) -> None:
+        """What is measured begins behind these."""
+        self.rig.feed(records)
+        self.rig.wait(self.rig.committed, "scoring the first part")
+        self.rig.wait(self.rig.applied, "writing the first part behind")
+
+    def stop(self) -> None:
+        """Where they stand. From here on their CPU time is counted."""
+        self._before = self.rig.metrics()
+        self.rig.stand_still()
+        self._ration = Ration(self._workers, self.case.share)
+
+    def go_on(self, seconds: float) -> None:
+        """For so long, or until all is committed; then until it is written behind, too, which takes CPU time only."""
+        cpu, started = spent_s(self._all), time.perf_counter()
+        with self.rig.awake(), self._ration.kept():
+            ended = self.rig.wait(lambda: self._committed_by(started + seconds), "scoring the backlog", pause_s=0.05)
+            if self.done:
+                self.rig.wait(self.rig.applied, "writing the backlog behind")
+                self._after = self.rig.metrics()
+        spent = zip(self._used, cpu, spent_s(self._all), strict=True)
+        self._used = [used + after - before for used, before, after in spent]
+        self._seconds += ended - started
+
+    def _committed_by(self, deadline: float) -> bool:
+        """Whether it is, or the time is up."""
+        self.done = self.rig.committed()
+        return self.done or time.perf_counter() >= deadline
+
+    def row(self, events: int) -> Row:
+        """What it came to, once done."""
+        metrics = {name: value - self._before[name] for name, value in self._after.items()}
+        return _row(self.case, events, self._used, self._seconds, metrics)
 
 
 def _row(case: Case, events: int, used: list[float], seconds: float, metrics: dict[str, float]) -> Row:

@@ -14,6 +14,7 @@ TITLES = {
     "exchange": "Kafka, CPU µs per event of the whole client",
     "naive": "The tutorial's loop, CPU µs per event",
     "saturation": "A preloaded backlog",
+    "latency, most": "The most that one worker sustains beside sender and reader",
     "latency": "Produce to visible at read_committed, ms",
 }
 BY_BATCH = ("stages", "parts", "floor", "exchange")

@@ -43,7 +43,7 @@ class World:
             "STATS_TOPIC": f"{name}-stats",
             "HEALTH_PORT": "0",
             "LOG_IS_COMPLETE": "true",
-            "SESSION_TIMEOUT_MS": "60000",  # workers are paused while their backlog is loaded
+            "SESSION_TIMEOUT_MS": "15000",  # workers are paused while their backlog is loaded
             **self.wanted,
             **(more or {}),
         }

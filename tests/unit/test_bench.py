@@ -1,5 +1,9 @@
 """The bench's results: kept whole, compared number by number, and summed up as the last line says."""
 
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -7,6 +11,7 @@ import pytest
 from tests.bench import offline
 from tests.bench.__main__ import main, publish
 from tests.bench.aims import LARGEST, aims, headline
+from tests.bench.cpu import Ration, spent_s
 from tests.bench.pictures import draw
 from tests.bench.results import Result, Row, load, save, this_machine
 from tests.bench.saturation import Case
@@ -117,3 +122,18 @@ def test_the_features_of_a_log_are_counted_in_rows_a_second(capsys: pytest.Captu
     assert offline.main(["--events", "500"]) == 0
     told = dict(part.split("=") for part in capsys.readouterr().out.split()[1:])
     assert float(told["history_rows_per_s"]) > float(told["all_rows_per_s"]) > 0
+
+
+def test_a_rationed_process_does_not_run_all_the_time() -> None:
+    with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as busy:
+        ration, (before,), inside = Ration([busy.pid], 0.2), spent_s([busy.pid]), 0.0
+        for _ in range(4):
+            busy.send_signal(signal.SIGCONT)
+            began = time.perf_counter()
+            with ration.kept():
+                time.sleep(0.15)
+                inside += time.perf_counter() - began
+            busy.send_signal(signal.SIGSTOP)
+        (after,) = spent_s([busy.pid])
+        busy.kill()
+    assert 0 < after - before < 0.5 * inside

@@ -200,11 +200,11 @@ def _build(
         degrade=degrade,
     )
     source = Input(settings, ownership, on_error=lambda code: metrics.kafka_errors_total[code].inc())
-    output: Output = (
-        TransactionalOutput(settings, batch_bytes, source.notes)
-        if settings.delivery == "exactly_once"
-        else AtLeastOnceOutput(settings, source.commit, batch_bytes)
-    )
+    output: Output
+    if settings.delivery == "exactly_once":
+        output = TransactionalOutput(settings, batch_bytes, source.notes)
+    else:
+        output, join.commit = AtLeastOnceOutput(settings, source.begin_commit, batch_bytes), source.commit
     decoder = Decoder(domain.event, domain.columns, settings.max_event_bytes, settings.max_future_ms)
     scoring = Scoring(domain, decoder, join, model, working_set, targets, metrics)
     limit = RejectionLimit(

@@ -47,6 +47,8 @@ class Join:
     write_behind_ms: int
     write_behind_users: int
     degrade: bool
+    commit: Callable[[dict[int, int]], None] | None = None
+    """Where batches are absorbed whose commit is not sure yet: makes sure of it. Raises Unavailable."""
     clock: Callable[[], float] = time.monotonic
 
     _written_at: float = field(init=False)
@@ -80,6 +82,7 @@ class Join:
     def flush(self, partitions: Sequence[Partition]) -> None:
         """Write behind to the end. Raises StateLost, Unavailable."""
         self._settle_begun(wait=True)
+        self._make_sure_of_commits()
         while writes := self._writes(partitions):
             self._settle(writes, self.store.exchange(list(writes.values()), [], []).marks)
 
@@ -110,6 +113,8 @@ class Join:
         unknown = self.working_set.without_profile(seats)
         due = self._is_due()
         self._settle_begun(wait=due)
+        if due:
+            self._make_sure_of_commits()
         writes = self._writes(list(self.working_set.partitions.values())) if due else {}
         # Who is not in memory has no profile there; a partition that is not whole waits for Redis to answer again.
         if not (len(unknown) or self._behind()) and (not writes or self._begin(writes)):
@@ -157,6 +162,17 @@ class Join:
             return False
         self._begun, self._written_at = writes, self.clock()
         return True
+
+    def _make_sure_of_commits(self) -> None:
+        """Before something is written: a mark beyond the committed offset would not be believed."""
+        if self.commit is None:
+            return
+        partitions = self.working_set.partitions
+        ahead = {number: p.position for number, p in partitions.items() if p.position > p.committed}
+        if ahead:
+            self.commit(ahead)
+        for number, offset in ahead.items():
+            partitions[number].committed = offset
 
     def _settle_begun(self, *, wait: bool) -> None:
         """What will never be known is written again: done twice, it changes nothing."""

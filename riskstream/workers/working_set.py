@@ -1,7 +1,7 @@
 """The recent users' histories of the partitions this worker owns, in memory.
 
 The input log is the truth, Redis a write-behind cache of it, this the working set. Everything here comes from
-committed input: a batch's facts are absorbed only after its commit was confirmed.
+input that was answered: a batch's facts are absorbed only after its commit was confirmed, or, at least once, begun.
 """
 
 import secrets
@@ -47,7 +47,8 @@ USER_OVERHEAD_BYTES = 300
 class Partition:
     """One owned partition: who it is, how far it has come, and its users' histories.
 
-    Records below `live_from` are facts only; from there on they are scored. `whole` is False once a fact was left
+    Records below `live_from` are facts only; from there on they are scored. The group is known to have committed up to
+    `committed`, if batches are not committed for sure before they are absorbed. `whole` is False once a fact was left
     out of memory because Redis could not be read: then nothing is written until the state was taken again. `pending`:
     the seats of users with facts that are not stored yet.
     """
@@ -56,6 +57,7 @@ class Partition:
     keys: Keys
     live_from: int
     position: int
+    committed: int
     applied: Applied
     mark: bytes
     since: int
@@ -113,7 +115,7 @@ class WorkingSet:
             applied = Applied(secrets.randbits(62), span.log_start, since)
         self.drop([number])
         self.partitions[number] = Partition(
-            number, keys, span.live_from, applied.offset, applied, mark or b"", applied.since
+            number, keys, span.live_from, applied.offset, span.live_from, applied, mark or b"", applied.since
         )
         return applied.offset
 

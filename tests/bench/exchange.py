@@ -105,7 +105,7 @@ def open_output(settings: Settings, source: Input) -> Output:
     output: Output = (
         TransactionalOutput(settings)
         if settings.delivery == "exactly_once"
-        else AtLeastOnceOutput(settings, source.commit)
+        else AtLeastOnceOutput(settings, source.begin_commit)
     )
     output.open()
     return output

@@ -87,6 +87,10 @@ def commit(join: Join, offset: int, *events: Payment) -> None:
     join.working_set.partitions[0].position = offset + len(events)
 
 
+def refuse_to_commit(offsets: dict[int, int]) -> None:
+    raise Unavailable(f"no commit of {offsets}")
+
+
 def settled(join: Join) -> Join:
     """All is written, and the user's profile and history are known."""
     commit(join, 0, payment("u"))
@@ -193,6 +197,38 @@ def test_the_answer_for_a_partition_that_has_come_again_meanwhile_is_not_for_it(
     join.working_set.open(0, old.keys, old.mark, LogSpan(0, 3), rebuild=True)
     join.flush([])
     assert partition_of(join).applied.offset == 0
+
+
+def test_nothing_is_written_that_is_not_surely_committed(new_join: NewJoin, keys: Keys) -> None:
+    join = new_join()
+    join.working_set.open(0, keys, None, LogSpan(0, 0))
+    join.commit = refuse_to_commit
+    commit(join, 0, payment("u"))
+    with pytest.raises(Unavailable, match="no commit"):
+        joined(join, 1, payment("u"))
+    assert partition_of(join).applied.offset == 0
+
+
+def test_a_commit_is_made_sure_of_once(new_join: NewJoin, keys: Keys) -> None:
+    join = new_join()
+    join.working_set.open(0, keys, None, LogSpan(0, 0))
+    commits: list[dict[int, int]] = []
+    join.commit = commits.append
+    for offset in range(3):
+        commit(join, offset, payment("u"))
+    join.flush([partition_of(join)])
+    join.flush([partition_of(join)])
+    assert commits == [{0: 1}, {0: 2}, {0: 3}]
+    assert partition_of(join).applied.offset == 3
+
+
+def test_who_recovers_commits_nothing_below_what_is_committed(new_join: NewJoin, keys: Keys) -> None:
+    join = new_join()
+    join.commit = refuse_to_commit
+    join.working_set.open(0, keys, None, LogSpan(0, 5))
+    commit(join, 0, payment("u"))
+    join.flush([partition_of(join)])
+    assert partition_of(join).applied.offset == 1
 
 
 def test_quiet_times_write_behind_too(new_join: NewJoin) -> None:

@@ -26,7 +26,6 @@ class Batch:
     group: Any
     partition_array: NDArray[np.int64] = field(init=False)
     offset_array: NDArray[np.int64] = field(init=False)
-    timestamp_array: NDArray[np.int64] = field(init=False)
     first_offsets: Mapping[int, int] = field(init=False)
     """Per partition, the offset of its first record."""
     next_offsets: Mapping[int, int] = field(init=False)
@@ -48,7 +47,11 @@ class Batch:
     def __post_init__(self) -> None:
         self.partition_array = np.array(self.partitions, np.int64)
         self.offset_array = np.array(self.offsets, np.int64)
-        self.timestamp_array = np.array(self.records.timestamps, np.int64)
         self.first_offsets = dict(zip(reversed(self.partitions), reversed(self.offsets), strict=True))
         last = dict(zip(self.partitions, self.offsets, strict=True))
         self.next_offsets = {number: offset + 1 for number, offset in last.items()}
+
+    @property
+    def timestamp_array(self) -> NDArray[np.int64]:
+        """Made when it is asked for, which is after the scores have left."""
+        return np.array(self.records.timestamps, np.int64)

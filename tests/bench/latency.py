@@ -157,7 +157,9 @@ def _send(
         {
             "bootstrap.servers": rig.world.stack.bootstrap_servers,
             "enable.idempotence": True,
-            "delivery.report.only.error": True,  # nobody polls for them
+            "delivery.report.only.error": True,
+            "queue.buffering.max.messages": 1_000_000,  # what is sent stays until `flush`, as nobody polls before
+            "queue.buffering.max.kbytes": 1_000_000,
             # A request for each event would take the cores from what is measured.
             "linger.ms": 0 if lone else 5,
         }

@@ -141,7 +141,7 @@ def travel(
     if missing := len(names) - len(seen):
         raise BenchError(f"{rig.name}: {missing} of {len(names)} events did not come out")
     out = np.array([seen[name] for name in names])
-    return Trip(sent[0], sent - sent[0], 1_000 * (out - sent), 1_000 * (sent - due))
+    return Trip(float(sent[0]), sent - sent[0], 1_000 * (out - sent), 1_000 * (sent - due))
 
 
 def _send(

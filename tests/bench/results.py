@@ -81,7 +81,7 @@ def this_machine() -> Machine:
 
 def save(result: Result, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(msgspec.json.format(msgspec.json.encode(result), indent=1))
+    path.write_bytes(msgspec.json.format(msgspec.json.encode(result, enc_hook=float), indent=1))
 
 
 def load(path: Path) -> Result:

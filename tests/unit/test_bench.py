@@ -6,6 +6,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.bench import offline
@@ -122,6 +123,10 @@ def test_the_features_of_a_log_are_counted_in_rows_a_second(capsys: pytest.Captu
     assert offline.main(["--events", "500"]) == 0
     told = dict(part.split("=") for part in capsys.readouterr().out.split()[1:])
     assert float(told["history_rows_per_s"]) > float(told["all_rows_per_s"]) > 0
+
+
+def test_a_number_of_numpys_is_kept_like_any_other(tmp_path: Path) -> None:
+    assert load(kept(tmp_path / "a.json", np.float64(20.0))).rows == rows(20.0)
 
 
 def test_a_rationed_process_does_not_run_all_the_time() -> None:

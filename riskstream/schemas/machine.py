@@ -71,8 +71,6 @@ folded_product: Any = intrinsic(_folded_product)
 """(a, b): the lower half of the 128 bits of a x b, exclusive-or the upper half. All uint64."""
 swapped: Any = intrinsic(_swapped)
 """(word): its bytes in the other order. Both uint64."""
-
-
 prefetch: Any = intrinsic(_prefetch)
 """(data, place): have what is there brought to the processor's caches, and wait for nothing."""
 

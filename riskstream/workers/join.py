@@ -82,7 +82,7 @@ class Join:
     def flush(self, partitions: Sequence[Partition]) -> None:
         """Write behind to the end. Raises StateLost, Unavailable."""
         self._settle_begun(wait=True)
-        self._make_sure_of_commits()
+        self._make_sure_of_commits(due=True)
         while writes := self._writes(partitions):
             self._settle(writes, self.store.exchange(list(writes.values()), [], []).marks)
 
@@ -113,8 +113,7 @@ class Join:
         unknown = self.working_set.without_profile(seats)
         due = self._is_due()
         self._settle_begun(wait=due)
-        if due:
-            self._make_sure_of_commits()
+        self._make_sure_of_commits(due=due)
         writes = self._writes(list(self.working_set.partitions.values())) if due else {}
         # Who is not in memory has no profile there; a partition that is not whole waits for Redis to answer again.
         if not (len(unknown) or self._behind()) and (not writes or self._begin(writes)):
@@ -163,12 +162,14 @@ class Join:
         self._begun, self._written_at = writes, self.clock()
         return True
 
-    def _make_sure_of_commits(self) -> None:
-        """Before something is written: a mark beyond the committed offset would not be believed."""
+    def _make_sure_of_commits(self, *, due: bool) -> None:
+        """Before something is written: a mark beyond the committed offset would not be believed. And before the first
+        batch after state was taken: who cannot commit would publish it again and again, and never give up."""
         if self.commit is None:
             return
         partitions = self.working_set.partitions
-        ahead = {number: p.position for number, p in partitions.items() if p.position > p.committed}
+        reached = {number: max(p.position, p.live_from) for number, p in partitions.items() if due or p.committed < 0}
+        ahead = {number: offset for number, offset in reached.items() if offset > partitions[number].committed}
         if ahead:
             self.commit(ahead)
         for number, offset in ahead.items():

@@ -47,21 +47,21 @@ USER_OVERHEAD_BYTES = 300
 class Partition:
     """One owned partition: who it is, how far it has come, and its users' histories.
 
-    Records below `live_from` are facts only; from there on they are scored. The group is known to have committed up to
-    `committed`, if batches are not committed for sure before they are absorbed. `whole` is False once a fact was left
+    Records below `live_from` are facts only; from there on they are scored. `whole` is False once a fact was left
     out of memory because Redis could not be read: then nothing is written until the state was taken again. `pending`:
-    the seats of users with facts that are not stored yet.
+    the seats of users with facts that are not stored yet. `committed`, where batches are absorbed whose commit is not
+    sure: up to where it is, -1 before the first.
     """
 
     number: int
     keys: Keys
     live_from: int
     position: int
-    committed: int
     applied: Applied
     mark: bytes
     since: int
     whole: bool = True
+    committed: int = -1
     pending: list[int] = field(default_factory=list)
     unsettled: Write | None = None
     under_way: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))  # the seats of `unsettled`
@@ -115,7 +115,7 @@ class WorkingSet:
             applied = Applied(secrets.randbits(62), span.log_start, since)
         self.drop([number])
         self.partitions[number] = Partition(
-            number, keys, span.live_from, applied.offset, span.live_from, applied, mark or b"", applied.since
+            number, keys, span.live_from, applied.offset, applied, mark or b"", applied.since
         )
         return applied.offset
 

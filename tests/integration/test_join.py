@@ -99,6 +99,15 @@ def settled(join: Join) -> Join:
     return join
 
 
+def writing(join: Join) -> Join:
+    """A batch has gone on while the fact before it is on its way, and Redis does not come to it yet."""
+    settled(join)
+    commit(join, 2, payment("u"))
+    join.store.client.client_pause(5_000, all=False)  # of writes
+    joined(join, 3, payment("u"))
+    return join
+
+
 def partition_of(join: Join) -> Partition:
     return join.working_set.partitions[0]
 
@@ -139,10 +148,7 @@ def test_writes_ride_along_with_the_next_batch(new_join: NewJoin, keys: Keys) ->
 
 
 def test_a_batch_of_known_users_does_not_wait_for_redis_to_write(new_join: NewJoin, private_redis: RedisServer) -> None:
-    join = settled(new_join(private_redis.url))
-    commit(join, 2, payment("u"))
-    join.store.client.client_pause(5_000, all=False)  # of writes
-    joined(join, 3, payment("u"))
+    join = writing(new_join(private_redis.url))
     assert partition_of(join).unsettled
     join.store.client.client_unpause()
     joined(join, 3, payment("u"))  # due again: this one waits
@@ -152,10 +158,7 @@ def test_a_batch_of_known_users_does_not_wait_for_redis_to_write(new_join: NewJo
 def test_what_was_on_its_way_when_the_connection_broke_is_written_again(
     new_join: NewJoin, private_redis: RedisServer
 ) -> None:
-    join = settled(new_join(private_redis.url))
-    commit(join, 2, payment("u"))
-    join.store.client.client_pause(5_000, all=False)
-    joined(join, 3, payment("u"))
+    join = writing(new_join(private_redis.url))
     join.store.client.client_kill_filter(_type="normal", skipme=True)
     join.store.client.client_unpause()
     join.flush([partition_of(join)])
@@ -176,10 +179,7 @@ def test_a_redis_that_has_forgotten_the_script_is_told_it_again(new_join: NewJoi
 def test_state_that_is_taken_while_writes_are_on_their_way_is_what_they_lead_to(
     new_join: NewJoin, private_redis: RedisServer
 ) -> None:
-    join = settled(new_join(private_redis.url))
-    commit(join, 2, payment("u"))
-    join.store.client.client_pause(5_000, all=False)
-    joined(join, 3, payment("u"))
+    join = writing(new_join(private_redis.url))
     keys = partition_of(join).keys
     Timer(0.02, join.store.client.client_unpause).start()
     (mark,) = join.store.applied([keys])
@@ -202,8 +202,8 @@ def test_the_answer_for_a_partition_that_has_come_again_meanwhile_is_not_for_it(
 def test_nothing_is_written_that_is_not_surely_committed(new_join: NewJoin, keys: Keys) -> None:
     join = new_join()
     join.working_set.open(0, keys, None, LogSpan(0, 0))
-    join.commit = refuse_to_commit
     commit(join, 0, payment("u"))
+    join.commit = refuse_to_commit
     with pytest.raises(Unavailable, match="no commit"):
         joined(join, 1, payment("u"))
     assert partition_of(join).applied.offset == 0
@@ -218,17 +218,28 @@ def test_a_commit_is_made_sure_of_once(new_join: NewJoin, keys: Keys) -> None:
         commit(join, offset, payment("u"))
     join.flush([partition_of(join)])
     join.flush([partition_of(join)])
-    assert commits == [{0: 1}, {0: 2}, {0: 3}]
+    assert commits == [{0: 0}, {0: 1}, {0: 2}, {0: 3}]
     assert partition_of(join).applied.offset == 3
 
 
 def test_who_recovers_commits_nothing_below_what_is_committed(new_join: NewJoin, keys: Keys) -> None:
     join = new_join()
-    join.commit = refuse_to_commit
+    commits: list[dict[int, int]] = []
+    join.commit = commits.append
     join.working_set.open(0, keys, None, LogSpan(0, 5))
     commit(join, 0, payment("u"))
     join.flush([partition_of(join)])
+    assert commits == [{0: 5}]
     assert partition_of(join).applied.offset == 1
+
+
+def test_who_cannot_commit_scores_nothing_after_state_was_taken(new_join: NewJoin, keys: Keys) -> None:
+    join = new_join()
+    join.write_behind_ms = join.write_behind_users = 10**9  # nothing is due
+    join.commit = refuse_to_commit
+    join.working_set.open(0, keys, None, LogSpan(0, 0))
+    with pytest.raises(Unavailable, match="no commit"):
+        joined(join, 0, payment("u"))
 
 
 def test_quiet_times_write_behind_too(new_join: NewJoin) -> None:

@@ -204,7 +204,7 @@ def _build(
     if settings.delivery == "exactly_once":
         output = TransactionalOutput(settings, batch_bytes, source.notes)
     else:
-        output, join.commit = AtLeastOnceOutput(settings, source.begin_commit, batch_bytes), source.commit
+        output, join.commit = AtLeastOnceOutput(settings, batch_bytes), source.commit
     decoder = Decoder(domain.event, domain.columns, settings.max_event_bytes, settings.max_future_ms)
     scoring = Scoring(domain, decoder, join, model, working_set, targets, metrics)
     limit = RejectionLimit(

@@ -48,7 +48,7 @@ class Join:
     write_behind_users: int
     degrade: bool
     commit: Callable[[dict[int, int]], None] | None = None
-    """Where batches are absorbed whose commit is not sure yet: makes sure of it. Raises Unavailable."""
+    """Where batches are absorbed that are not committed yet. Raises Unavailable."""
     clock: Callable[[], float] = time.monotonic
 
     _written_at: float = field(init=False)
@@ -82,19 +82,23 @@ class Join:
     def flush(self, partitions: Sequence[Partition]) -> None:
         """Write behind to the end. Raises StateLost, Unavailable."""
         self._settle_begun(wait=True)
-        self._make_sure_of_commits(due=True)
+        self._commit(due=True)
         while writes := self._writes(partitions):
             self._settle(writes, self.store.exchange(list(writes.values()), [], []).marks)
 
     def flush_if_due(self) -> None:
         """For quiet times, when no batch takes the writes along."""
-        if self._is_due() and not self.store.down:
-            try:
-                self.flush(list(self.working_set.partitions.values()))
-            except Unavailable:
-                if not self.degrade:
-                    raise
-            self._written_at = self.clock()
+        if not self._is_due():
+            return
+        self._commit(due=True)
+        if self.store.down:
+            return
+        try:
+            self.flush(list(self.working_set.partitions.values()))
+        except Unavailable:
+            if not self.degrade:
+                raise
+        self._written_at = self.clock()
 
     def _is_due(self) -> bool:
         partitions = self.working_set.partitions.values()
@@ -113,7 +117,7 @@ class Join:
         unknown = self.working_set.without_profile(seats)
         due = self._is_due()
         self._settle_begun(wait=due)
-        self._make_sure_of_commits(due=due)
+        self._commit(due=due)
         writes = self._writes(list(self.working_set.partitions.values())) if due else {}
         # Who is not in memory has no profile there; a partition that is not whole waits for Redis to answer again.
         if not (len(unknown) or self._behind()) and (not writes or self._begin(writes)):
@@ -162,7 +166,7 @@ class Join:
         self._begun, self._written_at = writes, self.clock()
         return True
 
-    def _make_sure_of_commits(self, *, due: bool) -> None:
+    def _commit(self, *, due: bool) -> None:
         """Before something is written: a mark beyond the committed offset would not be believed. And before the first
         batch after state was taken: who cannot commit would publish it again and again, and never give up."""
         if self.commit is None:

@@ -185,7 +185,12 @@ class HistorySettings(BaseModel):
         False,
         description="the input topic holds every event there ever was, so a history read from offset 0 is complete",
     )
-    write_behind_ms: int = _millis(50, "committed facts wait at most this long before they go to Redis", 0, 60_000)
+    write_behind_ms: int = _millis(
+        50,
+        "scored facts wait at most this long before they go to Redis; at least once, offsets before the commit",
+        0,
+        60_000,
+    )
     write_behind_users: int = Field(
         2_048, ge=1, le=1_000_000, description="... or until so many users have some that wait"
     )

@@ -100,19 +100,17 @@ def consume_floor_us(rig: Rig, size: int) -> float:
     return us
 
 
-def open_output(settings: Settings, source: Input) -> Output:
+def open_output(settings: Settings) -> Output:
     """The worker's output for the delivery mode of the settings."""
     output: Output = (
-        TransactionalOutput(settings)
-        if settings.delivery == "exactly_once"
-        else AtLeastOnceOutput(settings, source.begin_commit)
+        TransactionalOutput(settings) if settings.delivery == "exactly_once" else AtLeastOnceOutput(settings)
     )
     output.open()
     return output
 
 
 def publish_us(rig: Rig, output: Output, group: Any, records: list[Outgoing]) -> float:
-    """One transaction a batch, or a flush and a commit of offsets."""
+    """One transaction a batch, or a flush."""
     size = len(records)
 
     def work() -> int:

@@ -80,7 +80,7 @@ def _kafka(rig: Rig, records: list[Outgoing], sizes: Sequence[int]) -> Iterator[
     with exchange.worker_input(rig.world.settings(rig.name)) as source:
         group = exchange.group_of(rig, source)
         modes = ("exactly_once", "at_least_once")
-        outputs = {mode: exchange.open_output(rig.world.settings(rig.name, DELIVERY=mode), source) for mode in modes}
+        outputs = {mode: exchange.open_output(rig.world.settings(rig.name, DELIVERY=mode)) for mode in modes}
         transaction = exchange.transaction_floor_us(rig, group, records)
         for size in sizes:
             some = records[:size]

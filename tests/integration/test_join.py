@@ -199,7 +199,7 @@ def test_the_answer_for_a_partition_that_has_come_again_meanwhile_is_not_for_it(
     assert partition_of(join).applied.offset == 0
 
 
-def test_nothing_is_written_that_is_not_surely_committed(new_join: NewJoin, keys: Keys) -> None:
+def test_nothing_is_written_that_is_not_committed(new_join: NewJoin, keys: Keys) -> None:
     join = new_join()
     join.working_set.open(0, keys, None, LogSpan(0, 0))
     commit(join, 0, payment("u"))

@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
 from typing import Any, NamedTuple, Protocol, cast
 
 import structlog
@@ -171,11 +170,6 @@ class Input:
             self._consumer.commit(offsets=wanted, asynchronous=False)
         except KafkaException as error:
             raise Unavailable(f"offsets were not committed: {error}") from error
-
-    def begin_commit(self, offsets: dict[int, int]) -> None:
-        """Outside of a transaction, without waiting: what becomes of it is known by the next `commit`."""
-        with suppress(KafkaException):
-            self._consumer.commit(offsets=positions(self._topic, offsets, self.notes), asynchronous=True)
 
     def close(self) -> None:
         """Leave the group; the partitions are revoked in here."""

@@ -1,7 +1,7 @@
 """The producers: everything that comes of a batch becomes visible together with its input offsets."""
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from types import MappingProxyType
 from typing import Any, Protocol, cast
@@ -32,8 +32,8 @@ class Output(Protocol):
         """Make ready; settles what an earlier process of this slot left open. Raises Unavailable, Halt."""
 
     def publish(self, records: Iterable[Outgoing], offsets: dict[int, int], group: Any) -> None:
-        """On return the records are visible and offsets, if any, committed, or on their way where a crash may repeat
-        scores. Raises Aborted, OutcomeUnclear, Halt."""
+        """On return the records are visible. In a transaction, offsets are committed with them; else whoever asks for
+        that commits them later. Raises Aborted, OutcomeUnclear, Halt."""
 
 
 class TransactionalOutput:
@@ -104,16 +104,13 @@ class TransactionalOutput:
 
 
 class AtLeastOnceOutput:
-    """An idempotent producer; offsets are sent to be committed once every record was acknowledged, and nobody waits:
-    half of what a small batch takes would be waiting for that. A crash may repeat scores."""
+    """An idempotent producer. The join commits offsets, before it writes behind: half of what a small batch takes would
+    be waiting for that. A crash may repeat scores."""
 
-    def __init__(
-        self, settings: Settings, begin_commit: Callable[[dict[int, int]], None], batch_bytes: int = BATCH_BYTES
-    ) -> None:
+    def __init__(self, settings: Settings, batch_bytes: int = BATCH_BYTES) -> None:
         self._settings = settings
         self._batch_bytes = batch_bytes
         self._timeout_s = settings.transaction_timeout_ms / 1000
-        self._begin_commit = begin_commit
         self._failed: list[str] = []
 
     def open(self) -> None:
@@ -125,8 +122,6 @@ class AtLeastOnceOutput:
         unsent = self._producer.flush(self._timeout_s)
         if unsent or self._failed:
             raise OutcomeUnclear(f"{unsent} records unacknowledged, failed: {self._failed[:3]}")
-        if offsets:
-            self._begin_commit(offsets)
 
     def _on_failure(self, error: KafkaError, _message: Any) -> None:
         if error is not None:

@@ -5,6 +5,7 @@ contract: words are only ever added at the end, together with a new layout versi
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -25,7 +26,7 @@ class FactLayout:
         if self.words[:3] != COMMON_WORDS:
             raise ValueError(f"fact layout {self.name}: the first words must be {COMMON_WORDS}, not {self.words[:3]}")
 
-    @property
+    @cached_property
     def size(self) -> int:
         """Bytes of one fact."""
         return len(self.words) * WORD.itemsize

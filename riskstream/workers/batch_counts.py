@@ -1,7 +1,7 @@
 """What the metrics say of committed batches. A small one is only noted: many are counted together, or for a reader."""
 
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain
 from threading import Lock
 from typing import NamedTuple
@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from riskstream.schemas.dead_letter import Rejection
 from riskstream.schemas.partitioner import partitions_of
 from riskstream.schemas.score import DECISIONS, DEGRADED
 from riskstream.workers.kafka.batch import Batch
@@ -19,17 +20,20 @@ ENOUGH = 1_024
 
 
 class Committed(NamedTuple):
-    """A batch whose commit was confirmed at `time`, in seconds since 1970: what became of its live records, and of how
-    many events the users were in memory."""
+    """A batch whose commit was confirmed at `time`, in seconds since 1970, and what became of its records.
+
+    `degraded` is of all events that were accepted, and of `misses` of them the user was not in memory; `decisions` and
+    `repeated` are of their `rows` that were answered; `refused` are dead letters.
+    """
 
     batch: Batch
     time: float
+    rows: NDArray[np.int64]
     decisions: NDArray[np.uint8]
-    degraded: NDArray[np.uint8]
     repeated: NDArray[np.bool_]
-    refused: Sequence[str]
-    hits: int
+    degraded: NDArray[np.uint8]
     misses: int
+    refused: Mapping[int, Rejection]
 
 
 class BatchCounts:
@@ -60,12 +64,13 @@ class BatchCounts:
         metrics = self._metrics
         for code, count in _tally([each.decisions for each in waiting]):
             metrics.scores_total[DECISIONS[code]].inc(count)
-        for mask, count in _tally([each.degraded for each in waiting]):
+        for mask, count in _tally([each.degraded[each.rows] for each in waiting]):
             for bit, name in enumerate(DEGRADED):
                 metrics.degraded_total[name].inc(count * (mask >> bit & 1))
-        for reason, count in Counter(chain.from_iterable(each.refused for each in waiting)).items():
+        refused = chain.from_iterable(each.refused.values() for each in waiting)
+        for reason, count in Counter(rejection.reason for rejection in refused).items():
             metrics.dead_letters_total[reason].inc(count)
-        metrics.history_cache_hits_total.inc(sum(each.hits for each in waiting))
+        metrics.history_cache_hits_total.inc(sum(len(each.degraded) - each.misses for each in waiting))
         metrics.history_cache_misses_total.inc(sum(each.misses for each in waiting))
         metrics.duplicates_total.inc(sum(int(each.repeated.sum()) for each in waiting))
 

@@ -101,10 +101,8 @@ class Join:
         self._written_at = self.clock()
 
     def _is_due(self) -> bool:
-        partitions = self.working_set.partitions.values()
-        return (self.clock() - self._written_at) * 1000 >= self.write_behind_ms or sum(
-            len(partition.pending) for partition in partitions
-        ) >= self.write_behind_users
+        waiting = sum([len(partition.pending) for partition in self.working_set.partitions.values()])
+        return waiting >= self.write_behind_users or (self.clock() - self._written_at) * 1000 >= self.write_behind_ms
 
     def _writes(self, partitions: Sequence[Partition]) -> dict[int, Write]:
         found = ((partition.number, self.working_set.write(partition)) for partition in partitions)

@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-import numpy as np
 import structlog
 
 from riskstream.models.scorer import NonFiniteScore
@@ -193,8 +192,7 @@ class Loop:
     def _is_over_limit(self, outcome: Outcome) -> bool:
         batch = outcome.batch
         if not outcome.refused:
-            counts = np.bincount(batch.partition_array).tolist()
-            self.limit.passed({number: count for number, count in enumerate(counts) if count})
+            self.limit.passed(batch.partition_array)
             return False
         live = (
             (number, index in outcome.refused)

@@ -117,20 +117,19 @@ class ArrayHistogram(Collector):
         yield family
 
 
-class Timed:
-    """A `with` whose seconds are observed, unless it is left by an exception."""
+class Laps:
+    """Called at the end of each stage: the stage's seconds are those since the one before it ended."""
 
-    __slots__ = ("_observe", "_started")
+    __slots__ = ("_ended", "_seconds")
 
-    def __init__(self, observe: Callable[[float], None]) -> None:
-        self._observe = observe
+    def __init__(self, seconds: "Family[ArrayHistogram]") -> None:
+        self._seconds = seconds
+        self._ended = perf_counter()
 
-    def __enter__(self) -> None:
-        self._started = perf_counter()
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is None:
-            self._observe(perf_counter() - self._started)
+    def __call__(self, stage: str) -> None:
+        now = perf_counter()
+        self._seconds[stage].observe(now - self._ended)
+        self._ended = now
 
 
 class _First(Collector):

@@ -1,8 +1,15 @@
 """Stops a partition whose records are mostly refused: something upstream is broken, and dead letters do not mend it."""
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from itertools import repeat
+
+import numpy as np
+from numpy.typing import NDArray
+
+AT_ONCE = 1_024
+"""So many records of batches without a refused one are counted at once: each would cost a small batch more than it
+says."""
 
 
 class RejectionLimit:
@@ -15,32 +22,47 @@ class RejectionLimit:
         self._in_a_row: dict[int, int] = {}
         self._last: dict[int, deque[bool]] = {}
         self._refused: dict[int, int] = {}
+        self._passed: list[NDArray[np.int64]] = []
+        self._records = 0  # of these
 
     def exceeded(self, outcomes: Iterable[tuple[int, bool]]) -> set[int]:
         """Takes (partition, refused) in order; answers the partitions that are over a limit."""
+        self._count_passed()
         over = set()
         for partition, refused in outcomes:
-            self._count(partition, refused)
+            self._count(partition, refused=refused)
             if self._is_over(partition):
                 over.add(partition)
         return over
 
-    def passed(self, counts: Mapping[int, int]) -> None:
-        """A batch without a refused record, by its records per partition: counted at once, not one by one."""
-        for partition, count in counts.items():
+    def passed(self, partitions: NDArray[np.int64]) -> None:
+        """A batch without a refused record: the partition of each."""
+        self._passed.append(partitions)
+        self._records += len(partitions)
+        if self._records >= AT_ONCE:
+            self._count_passed()
+
+    def clear(self) -> None:
+        """Begin anew, or records that come again would count twice."""
+        for counts in (self._in_a_row, self._last, self._refused, self._passed):
+            counts.clear()
+        self._records = 0
+
+    def _count_passed(self) -> None:
+        if not self._passed:
+            return
+        counts = np.bincount(np.concatenate(self._passed)).tolist()
+        self._passed, self._records = [], 0
+        for partition, count in enumerate(counts):
             if self._refused.get(partition):
-                self.exceeded(repeat((partition, False), count))
-            else:
+                for _ in range(count):
+                    self._count(partition, refused=False)
+            elif count:
                 self._in_a_row[partition] = self._refused[partition] = 0
                 last = self._last.setdefault(partition, deque(maxlen=self._window))
                 last.extend(repeat(False, min(count, self._window)))
 
-    def clear(self) -> None:
-        """Begin anew, or records that come again would count twice."""
-        for counts in (self._in_a_row, self._last, self._refused):
-            counts.clear()
-
-    def _count(self, partition: int, refused: bool) -> None:
+    def _count(self, partition: int, *, refused: bool) -> None:
         self._in_a_row[partition] = self._in_a_row.get(partition, 0) + 1 if refused else 0
         last = self._last.setdefault(partition, deque(maxlen=self._window))
         leaving = last[0] if len(last) == self._window else False

@@ -25,7 +25,7 @@ from riskstream.workers.batch_counts import BatchCounts, Committed
 from riskstream.workers.join import Join, Joined
 from riskstream.workers.kafka.batch import Batch
 from riskstream.workers.kafka.output import Outgoing
-from riskstream.workers.metrics import Metrics, Timed
+from riskstream.workers.metrics import Laps, Metrics
 from riskstream.workers.working_set import WorkingSet
 
 T = TypeVar("T")
@@ -99,26 +99,27 @@ class Scoring:
 
     def __call__(self, batch: Batch) -> Outcome:
         """Raises what the join raises, and NonFiniteScore."""
-        with self._stage("decode"):
-            decoded = self.decoder(batch.records)
-        with self._stage("join"):
-            places = _at(batch.partition_array, decoded.rows), _at(batch.offset_array, decoded.rows)
-            joined = self.join(*places, decoded)
-        with self._stage("assemble"):
-            aggregates, vectors = self._assemble(joined)
+        lap = Laps(self.metrics.stage_seconds)
+        decoded = self.decoder(batch.records)
+        lap("decode")
+        places = _at(batch.partition_array, decoded.rows), _at(batch.offset_array, decoded.rows)
+        joined = self.join(*places, decoded)
+        lap("join")
+        aggregates, vectors = self._assemble(joined)
         live = self._live(batch)
-        rows = np.flatnonzero(live[decoded.rows])
+        rows = live[decoded.rows].nonzero()[0]
         vectors, original = _at(vectors, rows), _at(aggregates.original, rows)
-        with self._stage("score"):
-            scores, probabilities = self.model.scorer(vectors)
-        with self._stage("decide"):
-            decisions = self.model.policy.decide(scores)
+        lap("assemble")
+        scores, probabilities = self.model.scorer(vectors)
+        lap("score")
+        decisions = self.model.policy.decide(scores)
+        lap("decide")
         scored = Scored(rows, vectors, scores, decisions, original >= 0, probabilities)
         refused = {index: rejection for index, rejection in decoded.rejections.items() if live[index]}
-        with self._stage("publish"):
-            records = [*self._scores(batch, decoded, joined, scored), *self._dead_letters(batch, refused)]
+        records = [*self._scores(batch, decoded, joined, scored), *self._dead_letters(batch, refused)]
         if len(records) != (expected := np.count_nonzero(live)):
             raise RuntimeError(f"{expected} records went in and {len(records)} would come out")
+        lap("publish")
         offsets = {
             number: offset
             for number, offset in batch.next_offsets.items()
@@ -186,16 +187,19 @@ class Scoring:
             headers = [*letter.original, *letter.added]
             yield self.topics.dead_letters, partition, letter.key, letter.value, headers
 
-    def _stage(self, name: str) -> Timed:
-        return Timed(self.metrics.stage_seconds[name].observe)
-
     def _note(self, outcome: Outcome) -> None:
-        scored, degraded = outcome.scored, _at(outcome.joined.degraded, outcome.scored.rows)
-        refused = [rejection.reason for rejection in outcome.refused.values()]
-        misses = outcome.joined.misses
-        hits = len(outcome.joined.degraded) - misses
+        scored, joined = outcome.scored, outcome.joined
         self._counts.note(
-            Committed(outcome.batch, self.clock(), scored.decisions, degraded, scored.repeated, refused, hits, misses)
+            Committed(
+                outcome.batch,
+                self.clock(),
+                scored.rows,
+                scored.decisions,
+                scored.repeated,
+                joined.degraded,
+                joined.misses,
+                outcome.refused,
+            )
         )
 
 

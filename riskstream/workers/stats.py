@@ -104,7 +104,7 @@ class Stats:
         self._counts = np.zeros((most, layout.size), np.int64)
         self._rows: dict[int, int] = {}
         self._segments = _Codes()
-        self._waiting: list[Columns] = []
+        self._waiting: list[Outcome] = []
         self._records = 0  # that wait
         self._ranges: dict[int, _Range] = {}
         self._latest: dict[int, int] = {}
@@ -117,8 +117,10 @@ class Stats:
             self._seal()  # another worker had the partition meanwhile
             self._ranges = {}
         for number, start in starts.items():
-            self._ranges.setdefault(number, _Range(start, start, start)).next = outcome.offsets[number]
-        self._waiting.append(self._columns(outcome))
+            if number not in self._ranges:
+                self._ranges[number] = _Range(start, start, start)
+            self._ranges[number].next = outcome.offsets[number]
+        self._waiting.append(outcome)
         self._records += len(outcome.batch.offsets)
         if self._records >= AT_ONCE:
             self._count()
@@ -160,7 +162,7 @@ class Stats:
         """Count what waits, as if it were one batch."""
         if not self._waiting:
             return
-        whole = joined(self._waiting)
+        whole = joined([self._columns(outcome) for outcome in self._waiting])
         self._waiting, self._records = [], 0
         slots = whole.event_times // self._target.slot_ms
         keys = (whole.partitions[whole.rows] << 40 | slots) * SEGMENTS_MOST + whole.segments

@@ -182,7 +182,7 @@ class WorkingSet:
     ) -> Gathered:
         """Lay the batch's own `facts` int64[n, W], one a row, behind their users' histories."""
         self._forget_strangers()
-        unread = np.flatnonzero(seats == NOBODY)
+        unread = (seats == NOBODY).nonzero()[0]
         if len(unread):
             seats = self._seat_strangers(seats, unread, numbers, users)
         first, position = self._memory.lay(seats, np.ascontiguousarray(facts, WORD))

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, generate_latest
 
+from riskstream.schemas.dead_letter import Rejection
 from riskstream.schemas.decode import Records
 from riskstream.schemas.partitioner import partitions_of
 from riskstream.workers.batch_counts import ENOUGH, BatchCounts, Committed
@@ -35,8 +36,16 @@ def committed(rows: Sequence[tuple[int, int, bool]], refused: Sequence[str] = ()
     keys = [b"u-%d" % number for number in range(size)]
     partitions = partitions_of(keys, PARTITIONS).tolist()
     batch = Batch("in", [], partitions, list(range(size)), Records(keys, [b"{}"] * size, [999_000] * size), None)
-    columns = np.array(decisions, np.uint8), np.array(degraded, np.uint8), np.array(repeated, np.bool_)
-    return Committed(batch, NOW_S, *columns, refused, hits=len(rows) + recovered, misses=1)
+    return Committed(
+        batch,
+        NOW_S,
+        recovered + np.arange(len(rows)),
+        np.array(decisions, np.uint8),
+        np.array(repeated, np.bool_),
+        np.array([255] * recovered + list(degraded), np.uint8),
+        min(1, len(rows)),
+        {recovered + len(rows) + index: Rejection(reason, "", "") for index, reason in enumerate(refused)},
+    )
 
 
 def test_what_a_batch_came_to_is_counted(metrics: Metrics) -> None:
@@ -56,7 +65,7 @@ def test_what_a_batch_came_to_is_counted(metrics: Metrics) -> None:
         "events_total 6.0",
         "recovered_facts_total 4.0",
         "misplaced_records_total 0.0",
-        "history_cache_hits_total 7.0",
+        "history_cache_hits_total 6.0",
         "history_cache_misses_total 1.0",
         "batch_events_sum 10.0",
         "batch_events_count 1.0",

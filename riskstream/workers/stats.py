@@ -31,7 +31,7 @@ from riskstream.workers.working_set import Partition
 EVENTS_MOST = 4_096
 """So many counted events are published with the next transaction, whatever the time."""
 RECORD_BYTES = 800_000
-AT_ONCE = 256
+AT_ONCE = 1_024
 """So many records that wait are counted at once: what is done for each count then costs a small batch little."""
 BYTES_A_NUMBER = 4
 """Of a dense sketch, generously, as base64. The sketches that wait may all be of one partition, that is one record."""

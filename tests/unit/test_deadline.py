@@ -27,3 +27,13 @@ def test_a_call_that_hangs_is_left_behind_and_the_next_one_is_made() -> None:
     deadline(made.set, 5)
     assert made.is_set()
     never.set()
+
+
+def test_what_was_begun_is_waited_for_later_and_in_any_order() -> None:
+    made: list[int] = []
+    deadline = Deadline()
+    first, second = deadline.begin(lambda: made.append(1)), deadline.begin(lambda: 1 // 0)
+    with pytest.raises(ZeroDivisionError):
+        second(5)
+    first(5)
+    assert made == [1]

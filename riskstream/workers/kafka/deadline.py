@@ -1,11 +1,14 @@
 """A deadline for native calls that may not keep their own."""
 
 from collections.abc import Callable
+from functools import partial
 from queue import Empty, SimpleQueue
 from threading import Thread
 
 Call = Callable[[], object]
-Calls = SimpleQueue[tuple[Call, SimpleQueue[BaseException | None]] | None]
+Answer = SimpleQueue[BaseException | None]
+Calls = SimpleQueue[tuple[Call, Answer] | None]
+Wait = Callable[[float], None]
 
 
 class Deadline:
@@ -16,19 +19,30 @@ class Deadline:
 
     def __call__(self, call: Call, timeout_s: float) -> None:
         """Raises what the call raises, or TimeoutError; then nobody may believe in anything that the call works on."""
+        self.begin(call)(timeout_s)
+
+    def begin(self, call: Call) -> Wait:
+        """Does not wait; whoever needs the call to be done waits for it by what is answered, which raises as above."""
         if self._calls is None:
             self._calls = Calls()
             Thread(target=_serve, args=(self._calls,), name="deadline", daemon=True).start()
-        answer: SimpleQueue[BaseException | None] = SimpleQueue()
+        answer: Answer = SimpleQueue()
         self._calls.put((call, answer))
+        return partial(self._wait, answer)
+
+    def _wait(self, answer: Answer, timeout_s: float) -> None:
         try:
             error = answer.get(timeout=timeout_s)
         except Empty:
-            self._calls.put(None)  # should it ever come back, its thread ends
-            self._calls = None
+            self._leave()
             raise TimeoutError(f"a call did not return within {timeout_s} s") from None
         if error is not None:
             raise error
+
+    def _leave(self) -> None:
+        if self._calls is not None:
+            self._calls.put(None)  # should the call ever come back, its thread ends
+            self._calls = None
 
 
 def _serve(calls: Calls) -> None:

@@ -15,8 +15,9 @@ from riskstream.schemas.score import DECISIONS, DEGRADED
 from riskstream.workers.kafka.batch import Batch
 from riskstream.workers.metrics import Metrics
 
-ENOUGH = 1_024
-"""So many records that wait are counted, whether somebody reads or not."""
+ENOUGH, ENOUGH_BATCHES = 1_024, 128
+"""So many records or batches that wait are counted, whether somebody reads or not: the next batch should not wait for
+many."""
 
 
 class Committed(NamedTuple):
@@ -50,7 +51,7 @@ class BatchCounts:
     def note(self, committed: Committed) -> None:
         self._waiting.append(committed)
         self._records += len(committed.batch.offsets)
-        if self._records >= ENOUGH:
+        if self._records >= ENOUGH or len(self._waiting) >= ENOUGH_BATCHES:
             self._records = 0
             self._settle()
 

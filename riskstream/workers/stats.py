@@ -31,8 +31,9 @@ from riskstream.workers.working_set import Partition
 EVENTS_MOST = 4_096
 """So many counted events are published with the next transaction, whatever the time."""
 RECORD_BYTES = 800_000
-AT_ONCE = 1_024
-"""So many records that wait are counted at once: what is done for each count then costs a small batch little."""
+AT_ONCE, BATCHES_AT_ONCE = 1_024, 32
+"""So many records or batches that wait are counted at once: what is done for each count then costs a small batch
+little, and the batch that comes next does not wait for many."""
 BYTES_A_NUMBER = 4
 """Of a dense sketch, generously, as base64. The sketches that wait may all be of one partition, that is one record."""
 SEGMENTS_MOST, OTHER, MISSING = 32, "(other)", "(missing)"
@@ -122,7 +123,7 @@ class Stats:
             self._ranges[number].next = outcome.offsets[number]
         self._waiting.append(outcome)
         self._records += len(outcome.batch.offsets)
-        if self._records >= AT_ONCE:
+        if self._records >= AT_ONCE or len(self._waiting) >= BATCHES_AT_ONCE:
             self._count()
 
     def due(self, *, now: bool = False) -> list[Outgoing]:

@@ -81,8 +81,8 @@ class Join:
 
     def flush(self, partitions: Sequence[Partition]) -> None:
         """Write behind to the end. Raises StateLost, Unavailable."""
+        self._commit(due=True)  # also when Redis is down, or has lost what it held
         self._settle_begun(wait=True)
-        self._commit(due=True)
         while writes := self._writes(partitions):
             self._settle(writes, self.store.exchange(list(writes.values()), [], []).marks)
 
@@ -114,8 +114,8 @@ class Join:
         self.working_set.forget_profiles(self.store.changed_profiles())
         unknown = self.working_set.without_profile(seats)
         due = self._is_due()
-        self._settle_begun(wait=due)
         self._commit(due=due)
+        self._settle_begun(wait=due)
         writes = self._writes(list(self.working_set.partitions.values())) if due else {}
         # Who is not in memory has no profile there; a partition that is not whole waits for Redis to answer again.
         if not (len(unknown) or self._behind()) and (not writes or self._begin(writes)):

@@ -1,4 +1,5 @@
-"""The loop: owns time, retries and offsets. One batch at a time, committed before the next is taken.
+"""The loop: owns time, retries and offsets. One batch at a time, published before the next is taken, and, exactly once,
+committed with that.
 
 What fails leads to one of three ends: a doubt, after which state is taken anew and the same records come again; giving
 up uncommitted after a bounded time; or a halt that tells an operator what to do.

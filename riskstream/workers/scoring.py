@@ -66,7 +66,8 @@ class Scored(NamedTuple):
 class Outcome(NamedTuple):
     """What a batch comes to: the records to publish, the offsets to commit with them, and what to absorb afterwards.
 
-    Its arrays are counted some batches later, so nobody writes into them; `joined.gathered` alone is not kept.
+    Its arrays are counted some batches later, so nobody writes into them; `joined.gathered` is the memory's own and
+    changes with the next batch.
     """
 
     batch: Batch

@@ -187,7 +187,7 @@ class HistorySettings(BaseModel):
     )
     write_behind_ms: int = _millis(
         50,
-        "scored facts wait at most this long before they go to Redis; at least once, offsets before the commit",
+        "committed facts wait at most this long before they go to Redis; at least once, so do offsets to be committed",
         0,
         60_000,
     )

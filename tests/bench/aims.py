@@ -7,6 +7,7 @@ from tests.bench.results import Label, Row
 from tests.bench.saturation import SHARE, Case
 
 RATES = (500, 2_000)
+"""Events a second at which latencies are compared."""
 LARGEST = 2_048
 """The batch size of the floor: the cheapest."""
 
@@ -85,7 +86,7 @@ def _cost(rows: Sequence[Row]) -> Iterator[Aim]:
 
 
 def _latency(rows: Sequence[Row]) -> Iterator[Aim]:
-    """At rates that leave both processes idle; half of what one sustains is not half of what the other does."""
+    """At the same rates for both; half of what one sustains is not half of what the other does."""
     for row in rows:
         if row.section == "latency" and row.of["process"] == "worker" and row.of["rate"] in RATES:
             beside = {**row.of, "process": "passthrough"}

@@ -85,7 +85,7 @@ def _kafka(rig: Rig, records: list[Outgoing], sizes: Sequence[int]) -> Iterator[
         for size in sizes:
             some = records[:size]
             found = {"consume": exchange.consume_us(rig, source, size)} | {
-                f"produce and commit, {mode}": exchange.publish_us(rig, outputs[mode], group, some) for mode in modes
+                f"publish, {mode}": exchange.publish_us(rig, outputs[mode], group, some) for mode in modes
             }
             for what, us in found.items():
                 yield Row("exchange", {"what": what, "batch": size}, {"us": us})

@@ -78,6 +78,16 @@ def conservation(verdict: Verdict, ends: Ends, outs: Sequence[Seen]) -> None:
             verdict.add("lost", f"input {place}: expected one output, seen none")
 
 
+def first_ones(verdict: Verdict, outs: Sequence[Seen]) -> list[Seen]:
+    """The first output of each input record, for workers who may repeat some; a repetition says the same again."""
+    first: dict[Place, Seen] = {}
+    for out in outs:
+        other = first.setdefault(out.of, out)
+        if (out.topic, out.partition, out.digest) != (other.topic, other.partition, other.digest):
+            verdict.add("differing", f"input {out.of}: {_where(out)} does not repeat {_where(other)}")
+    return list(first.values())
+
+
 def order(verdict: Verdict, outs: Sequence[Seen]) -> None:
     """On each output partition, outputs lie in their inputs' order."""
     last: dict[tuple[str, int], Seen] = {}

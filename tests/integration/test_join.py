@@ -209,7 +209,7 @@ def test_nothing_is_written_that_is_not_committed(new_join: NewJoin, keys: Keys)
     assert partition_of(join).applied.offset == 0
 
 
-def test_a_commit_is_made_sure_of_once(new_join: NewJoin, keys: Keys) -> None:
+def test_offsets_are_committed_once(new_join: NewJoin, keys: Keys) -> None:
     join = new_join()
     join.working_set.open(0, keys, None, LogSpan(0, 0))
     commits: list[dict[int, int]] = []

@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from riskstream.schemas.dead_letter import Rejection
 from riskstream.schemas.decode import Records
 from riskstream.schemas.partitioner import partitions_of
-from riskstream.workers.batch_counts import ENOUGH, BatchCounts, Committed
+from riskstream.workers.batch_counts import ENOUGH, ENOUGH_BATCHES, BatchCounts, Committed
 from riskstream.workers.kafka.batch import Batch
 from riskstream.workers.metrics import Metrics
 
@@ -97,9 +97,10 @@ def test_batches_that_wait_are_counted_as_one_by_one(batches: list[list[tuple[in
     assert page(one_by_one) == page(together)
 
 
-def test_what_nobody_reads_does_not_pile_up(metrics: Metrics) -> None:
+@pytest.mark.parametrize(("batches", "records"), [(ENOUGH_BATCHES, 1), (2, ENOUGH // 2)])
+def test_what_nobody_reads_does_not_pile_up(metrics: Metrics, batches: int, records: int) -> None:
     counts = BatchCounts(metrics, PARTITIONS)
-    for _ in range(ENOUGH):
-        counts.note(committed([(0, 0, False)]))
+    for _ in range(batches):
+        counts.note(committed([(0, 0, False)] * records))
     (family,) = metrics.events_total.collect()  # asked by itself, which is no reading of the page
-    assert [sample.value for sample in family.samples] == [ENOUGH]
+    assert [sample.value for sample in family.samples] == [batches * records]

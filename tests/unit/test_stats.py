@@ -1,5 +1,6 @@
 """What a worker counts and tells: contiguous ranges of what was committed, however it was batched or handed over."""
 
+import weakref
 from collections import Counter
 from types import SimpleNamespace as Stub
 from typing import Any
@@ -15,7 +16,7 @@ from riskstream.schemas.payment import Payment
 from riskstream.schemas.stats import StatsRecord, decode_stats
 from riskstream.workers.kafka.batch import Batch
 from riskstream.workers.settings_sources import SettingsError
-from riskstream.workers.stats import EVENTS_MOST, SEGMENTS_MOST, Stats, Target, segment_of
+from riskstream.workers.stats import AT_ONCE, BATCHES_AT_ONCE, EVENTS_MOST, SEGMENTS_MOST, Stats, Target, segment_of
 from tests.support.stats import gaps, summed, told
 from tests.unit.test_sketch import LAYOUT
 
@@ -124,6 +125,19 @@ def test_small_batches_are_due_once_they_are_enough_together(stats: Stats, owned
         owned[0].position = first
         stats.absorb(outcome(first, first + 200, pace_ms=1), owned)
     assert told(records(stats, now=False)) >= EVENTS_MOST
+
+
+@pytest.mark.parametrize(("batches", "events"), [(BATCHES_AT_ONCE, 1), (2, AT_ONCE // 2)])
+def test_what_waits_to_be_counted_is_bounded(stats: Stats, owned: dict[int, Any], batches: int, events: int) -> None:
+    first = outcome(0, events)
+    kept = weakref.ref(first.scored.vectors)
+    stats.absorb(first, owned)
+    del first
+    for number in range(1, batches):
+        assert kept() is not None
+        owned[0].position = number * events
+        stats.absorb(outcome(number * events, (number + 1) * events), owned)
+    assert kept() is None
 
 
 def test_what_is_not_confirmed_comes_again_unchanged(stats: Stats, owned: dict[int, Any]) -> None:

@@ -17,12 +17,9 @@ class Deadline:
     def __init__(self) -> None:
         self._calls: Calls | None = None
 
-    def __call__(self, call: Call, timeout_s: float) -> None:
-        """Raises what the call raises, or TimeoutError; then nobody may believe in anything that the call works on."""
-        self.begin(call)(timeout_s)
-
     def begin(self, call: Call) -> Wait:
-        """Does not wait; whoever needs the call to be done waits for it by what is answered, which raises as above."""
+        """Does not wait. What is answered does, for so many seconds: it raises what the call raises, or TimeoutError;
+        then nobody may believe in anything that the call works on."""
         if self._calls is None:
             self._calls = Calls()
             Thread(target=_serve, args=(self._calls,), name="deadline", daemon=True).start()
@@ -34,15 +31,12 @@ class Deadline:
         try:
             error = answer.get(timeout=timeout_s)
         except Empty:
-            self._leave()
+            if self._calls is not None:  # nobody who waited before has left the thread behind
+                self._calls.put(None)  # should the call ever come back, its thread ends
+                self._calls = None
             raise TimeoutError(f"a call did not return within {timeout_s} s") from None
         if error is not None:
             raise error
-
-    def _leave(self) -> None:
-        if self._calls is not None:
-            self._calls.put(None)  # should the call ever come back, its thread ends
-            self._calls = None
 
 
 def _serve(calls: Calls) -> None:

@@ -19,12 +19,14 @@ HOME = Path(__file__).parents[3] / ".riskstream"
 class LocalStack:
     """`with LocalStack(folder) as stack:` runs both servers. None is left after it, nor after a death of this process.
 
-    What they have stored stays in the folder for the next start (Redis: with `append_only`).
+    What they have stored stays in the folder for the next start (Redis: with `append_only`). `optimised`: see Broker.
     """
 
-    def __init__(self, data_dir: Path, *, daemon: bool = False, append_only: bool = False) -> None:
+    def __init__(
+        self, data_dir: Path, *, daemon: bool = False, append_only: bool = False, optimised: bool = False
+    ) -> None:
         self.data_dir = data_dir.absolute()
-        self.broker = Broker(self.data_dir / "kafka", daemon=daemon)
+        self.broker = Broker(self.data_dir / "kafka", daemon=daemon, optimised=optimised)
         self.redis = RedisServer(self.data_dir / "redis", daemon=daemon, append_only=append_only)
 
     @property
@@ -100,10 +102,10 @@ def _delete_left_behind(runs: Path) -> None:
 
 
 @contextmanager
-def temporary_stack(home: Path = HOME) -> Iterator[LocalStack]:
-    """A fresh stack whose data is deleted after it. Any number may run at once."""
+def temporary_stack(home: Path = HOME, *, optimised: bool = False) -> Iterator[LocalStack]:
+    """A fresh stack whose data is deleted after it. Any number may run at once. `optimised`: see Broker."""
     with temporary_folder(home) as folder:
-        stack = LocalStack(folder)
+        stack = LocalStack(folder, optimised=optimised)
         try:
             stack.start()
             yield stack

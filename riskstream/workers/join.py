@@ -134,6 +134,7 @@ class Join:
         if writes:
             self._written_at = self.clock()
         self._believe_again()
+        self._settle_begun(wait=False)  # its answers have come before these
         self._settle(writes, reply.marks)
         self._load(reads, reply)
         seats[missing] = self.working_set.find(numbers[missing], users.take(missing))

@@ -155,6 +155,16 @@ def test_a_batch_of_known_users_does_not_wait_for_redis_to_write(new_join: NewJo
     assert partition_of(join).applied.offset == 3
 
 
+def test_who_reads_while_writes_are_on_their_way_finds_what_they_lead_to(
+    new_join: NewJoin, private_redis: RedisServer
+) -> None:
+    join = writing(new_join(private_redis.url))
+    join.write_behind_ms = join.write_behind_users = 10**9  # nothing more is due
+    Timer(0.02, join.store.client.client_unpause).start()
+    joined(join, 3, payment("new"))
+    assert partition_of(join).applied.offset == 3
+
+
 def test_what_was_on_its_way_when_the_connection_broke_is_written_again(
     new_join: NewJoin, private_redis: RedisServer
 ) -> None:

@@ -1,8 +1,10 @@
 """A fresh reader, to tell a place that nobody can read from a client that no longer reads."""
 
 import time
+from threading import Thread
 from typing import Literal
 
+import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from riskstream.workers.errors import Unavailable
@@ -10,8 +12,12 @@ from riskstream.workers.kafka.config import consumer_config
 from riskstream.workers.kafka.offsets import REQUEST_TIMEOUT_S
 from riskstream.workers.settings import Settings
 
+log = structlog.get_logger(__name__)
+
 PROBE_S = 5.0
 """A place that gives neither a record nor an error for so long, while the broker answers, cannot be read."""
+
+CLOSE_S = 5.0
 
 HALTING = {
     KafkaError._AUTO_OFFSET_RESET: "the log no longer has the offset to read next, retention overtook the group",
@@ -48,5 +54,15 @@ def probe(settings: Settings, number: int, offset: int) -> Found:
     except KafkaException as error:
         raise Unavailable(f"the broker does not answer: {error}") from error
     finally:
-        consumer.close()
+        _close(consumer)
     return "nothing"
+
+
+def _close(consumer: Consumer) -> None:
+    """Now and then librdkafka locks itself out for ever when it is told to end in the middle of a damaged batch: it is
+    about to reset the offset, and on the way out its broker thread takes a partition's lock twice."""
+    closing = Thread(target=consumer.close, name="close", daemon=True)
+    closing.start()
+    closing.join(CLOSE_S)
+    if closing.is_alive():
+        log.warning("a reader could not be closed and is left behind")

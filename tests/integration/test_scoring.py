@@ -82,8 +82,8 @@ def test_kill_9_in_the_stream_loses_nothing_doubles_nothing_changes_nothing(
     pipeline = new_pipeline(MAX_BATCH="20")
     pipeline.start("a")
     records = records_of(log_of(), pipeline.partitions)
-    for round_, start in enumerate(range(0, len(records), 800)):
-        pipeline.feed(records[start : start + 800])
+    for round_, start in enumerate(range(0, len(records), 1_200)):
+        pipeline.feed(records[start : start + 1_200])
         pipeline.outputs(most=start + 100 + 37 * round_)
         pipeline.kill("a")
         pipeline.start("a")

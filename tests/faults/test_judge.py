@@ -48,6 +48,15 @@ def test_outputs(outs: Sequence[Seen], expected: dict[str, int]) -> None:
     assert counts(outs) == expected
 
 
+@pytest.mark.parametrize(
+    ("again", "differing"), [(out(1, 4), 0), (out(1, 4, digest=2), 1), (out(1, 4, partition=1), 1)]
+)
+def test_a_repetition(again: Seen, differing: int) -> None:
+    verdict = Verdict()
+    assert judge.first_ones(verdict, [*GOOD, again]) == GOOD
+    assert verdict.counts["differing"] == differing
+
+
 def transaction(producer: int, first: int, last: int) -> Transaction:
     return Transaction(producer, 0, [Batch(first, last, producer, 0, True, False, False, 1, b"")], committed=True)
 

@@ -21,7 +21,7 @@ class Damaged:
 class Reader:
     """Meets one, and then cannot be closed before it is let go."""
 
-    released = Event()
+    released, closed = Event(), Event()
 
     def __init__(self, config: dict[str, Any]) -> None:
         self.config = config
@@ -33,11 +33,13 @@ class Reader:
         return Damaged()
 
     def close(self) -> None:
-        self.released.wait(60)
+        self.released.wait(5)
+        self.closed.set()
 
 
 def test_a_reader_that_cannot_be_closed_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "Consumer", Reader)
     monkeypatch.setattr(module, "CLOSE_S", 0.05)
     assert probe(load_settings(), 0, 7) == "error"
+    assert not Reader.closed.is_set()
     Reader.released.set()

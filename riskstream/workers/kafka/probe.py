@@ -18,6 +18,7 @@ PROBE_S = 5.0
 """A place that gives neither a record nor an error for so long, while the broker answers, cannot be read."""
 
 CLOSE_S = 5.0
+"""A reader that takes longer to close is left behind."""
 
 HALTING = {
     KafkaError._AUTO_OFFSET_RESET: "the log no longer has the offset to read next, retention overtook the group",

@@ -5,6 +5,7 @@ Redis calls it client-side caching. It remembers which keys were read to be kept
 in order with the answers, that one of them was written, deleted or has expired. With the connection that is over.
 """
 
+import select
 from collections.abc import Sequence
 from typing import Any, cast
 
@@ -38,6 +39,9 @@ class RedisLine:
         self._changed: set[bytes] = set()
         self._lost = False
         self._refused = False
+        self._poll = select.poll()
+        self._is_drained = False
+        """What comes next comes by the socket: the client keeps nothing that it has read."""
 
     def kept(self, command: Command) -> list[Command]:
         """A command to read what is to be kept; just that command from a Redis that does not tell of changes."""
@@ -86,9 +90,13 @@ class RedisLine:
 
     def _answer(self) -> Any:
         # One by one: the client itself goes a call deeper for each message before an answer; there may be thousands.
-        while (answer := self._connection.read_response(push_request=True)) is _HEARD:
+        while (answer := self._read()) is _HEARD:
             pass
         return answer
+
+    def _read(self) -> Any:
+        self._is_drained = False
+        return self._connection.read_response(push_request=True)
 
     def changed(self) -> set[bytes] | None:
         """The kept keys that have changed since the last call; None when any of them may have.
@@ -96,8 +104,8 @@ class RedisLine:
         Waits for nothing. What changes during a round trip is told by the next call.
         """
         try:
-            while self._connection.is_connected and self._connection.can_read():
-                if (answer := self._connection.read_response(push_request=True)) is not _HEARD:
+            while self._connection.is_connected and self._can_read():
+                if (answer := self._read()) is not _HEARD:
                     self._arrived.append(answer)
         except redis.exceptions.RedisError:
             self.close()
@@ -105,13 +113,23 @@ class RedisLine:
         lost, self._lost = self._lost or self._refused, False
         return None if lost else changed
 
+    def _can_read(self) -> bool:
+        # The client's own question costs many times as much, and is asked for each batch.
+        if self._is_drained and not self._poll.poll(0):
+            return False
+        self._is_drained = not self._connection.can_read()
+        return not self._is_drained
+
     def close(self) -> None:
         self._connection.disconnect()
+        self._is_drained = False
         self._awaited, self._arrived = 0, []
         self._lost = True
 
     def _listen(self, connection: "redis.connection.Connection") -> None:
-        self._refused = False
+        self._refused, self._is_drained = False, False
+        self._poll = select.poll()
+        self._poll.register(cast(Any, connection)._sock, select.POLLIN)
         connection.send_command("CLIENT", "TRACKING", "ON", "OPTIN", check_health=False)
         try:
             connection.read_response()

@@ -4,6 +4,7 @@ Part of the bundle's manifest, applied by the scorer. Element-wise, so that a ro
 compiled, since a batch is often one event, and then every call of numpy's counts.
 """
 
+import math
 from functools import cached_property
 from itertools import pairwise
 from typing import Annotated
@@ -80,31 +81,22 @@ def logit(probability: Floats) -> Floats:
 
 
 def _sigmoid(logits: Floats, slope: float, intercept: float) -> Floats:
-    """Of `slope * logits + intercept`. exp() is numpy's: another one's last bits are others."""
-    powers: Floats = _exponents(logits, slope, intercept)
-    np.exp(powers, powers)
-    _to_shares(powers)
-    return powers
+    """Of `slope * logits + intercept`."""
+    shares = np.empty(len(logits))
+    _shares(logits, slope, intercept, shares)
+    return shares
 
 
 _COLUMN = types.Array(types.float64, 1, "A", readonly=True)
 _KNOTS = types.Array(types.float64, 1, "C", readonly=True)
 
 
-@njit(types.float64[::1](_COLUMN, types.float64, types.float64), cache=True, nogil=True)
-def _exponents(logits, slope, intercept):  # type: ignore[no-untyped-def]
-    exponents = np.empty(len(logits))
+@njit(types.void(_COLUMN, types.float64, types.float64, types.float64[::1]), cache=True, nogil=True)
+def _shares(logits, slope, intercept, shares):  # type: ignore[no-untyped-def]
     for row in range(len(logits)):
         value = slope * logits[row] + intercept
-        value = -700.0 if value < -700.0 else value  # exp() overflows at 710
-        exponents[row] = -700.0 if value > 700.0 else -value
-    return exponents
-
-
-@njit(types.void(types.float64[::1]), cache=True, nogil=True)
-def _to_shares(powers):  # type: ignore[no-untyped-def]
-    for row in range(len(powers)):
-        powers[row] = 1.0 / (1.0 + powers[row])
+        value = -700.0 if value < -700.0 else 700.0 if value > 700.0 else value  # exp() overflows at 710
+        shares[row] = 1.0 / (1.0 + math.exp(-value))
 
 
 @njit(types.float64[::1](_COLUMN, _KNOTS, _KNOTS), cache=True, nogil=True)

@@ -27,18 +27,17 @@ class Policy(msgspec.Struct, frozen=True):
 
     def decide(self, scores: NDArray[np.float64]) -> NDArray[np.uint8]:
         """One code per score, an index into DECISIONS."""
-        codes: NDArray[np.uint8] = _decided(scores, self.review, self.decline)
+        codes = np.empty(len(scores), np.uint8)
+        _decide(scores, self.review, self.decline, codes)
         return codes
 
 
 # Compiled, since a batch is often one event, and then every call of numpy's counts.
 @njit(
-    types.uint8[::1](types.Array(types.float64, 1, "A", readonly=True), types.float64, types.float64),
+    types.void(types.Array(types.float64, 1, "A", readonly=True), types.float64, types.float64, types.uint8[::1]),
     cache=True,
     nogil=True,
 )
-def _decided(scores, review, decline):  # type: ignore[no-untyped-def]
-    codes = np.empty(len(scores), np.uint8)
+def _decide(scores, review, decline, codes):  # type: ignore[no-untyped-def]
     for row in range(len(scores)):
         codes[row] = 2 if scores[row] >= decline else 1 if scores[row] >= review else 0
-    return codes

@@ -5,7 +5,6 @@ gives. A module of its own: who only reads scores need not wait for the compiler
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 from typing import NamedTuple
@@ -19,8 +18,7 @@ from riskstream.schemas.score import DECISIONS, DEGRADED
 from riskstream.schemas.texts import Texts
 
 
-@dataclass(frozen=True)
-class Stamp:
+class Stamp(NamedTuple):
     """What all scores of a batch have in common."""
 
     model: str

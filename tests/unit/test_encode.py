@@ -1,7 +1,6 @@
 """What a worker writes is what encoding the struct gives, byte for byte."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -101,7 +100,7 @@ def test_only_the_rows_that_were_taken_are_written() -> None:
 
 def test_names_are_escaped_and_may_change_from_one_batch_to_the_next() -> None:
     for name in ('a"b@1', "c\\d@2"):
-        (line,) = encode_scores(replace(STAMP, model=name, topic=name), columns([USUAL]))
+        (line,) = encode_scores(STAMP._replace(model=name, topic=name), columns([USUAL]))
         assert line == msgspec.json.encode(usual(model=name, topic=name))
 
 

@@ -85,7 +85,7 @@ class FactMemory:
 
     def lay(self, seats: Ints, facts: Ints) -> tuple[Ints, Ints]:
         """Put each row's fact behind its user's history and the user's earlier rows: where the history begins, and
-        where the row lies now."""
+        where the row lies now. Raises IndexError for a row without a seat."""
         self._turn += 1
         first, position = np.empty(len(seats), np.int64), np.empty(len(seats), np.int64)
         if found := _lay(seats, facts, self.seats, self.facts, self._turn, first, position):
@@ -195,6 +195,8 @@ def _lay(of, rows, seats, facts, turn, first, position):  # type: ignore[no-unty
     who lack it, some of them more than once; answers how many."""
     short = 0
     for k in range(len(of)):
+        if of[k] < 0:
+            raise IndexError("a row without a seat")
         seat = seats[of[k]]
         seat[USED] = turn
         seat[LAID] += 1

@@ -22,6 +22,8 @@ from riskstream.workers.working_set import Gathered, Partition, WorkingSet
 
 Ints = NDArray[np.int64]
 
+_NOTHING = np.empty(0, np.int64)
+
 
 class Joined(NamedTuple):
     """Columns of the accepted events with their users' histories and profiles. `degraded`: uint8[n], bits as in
@@ -68,13 +70,14 @@ class Join:
         partial = self._note_since(numbers, event_time)
         seats = self.working_set.find(numbers, users)
         misses, answered = self._read(seats, numbers, users)
+        unread = _NOTHING if answered else (seats == NOBODY).nonzero()[0]
         # While Redis does not answer, what is kept may be outdated.
         profile, degraded = (
             self.profiles.joined(seats, event_time) if answered else self.profiles.unavailable(len(seats))
         )
-        gathered = self.working_set.gather(seats, numbers, users, self.domain.facts(columns, offsets))
-        if len(gathered.unread):
-            degraded[gathered.unread] |= HISTORY_UNAVAILABLE
+        gathered = self.working_set.gather(seats, unread, numbers, users, self.domain.facts(columns, offsets))
+        if len(unread):
+            degraded[unread] |= HISTORY_UNAVAILABLE
         if partial:
             degraded[self._is_partial(numbers, event_time)] |= HISTORY_PARTIAL
         return Joined(columns, gathered, profile, degraded, misses)

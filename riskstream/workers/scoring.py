@@ -52,6 +52,16 @@ class Topics:
     partitions: int
 
 
+class Live(NamedTuple):
+    """What of a batch is to be answered: `rows` int64[k] of the join, and what was refused, by its index; so many
+    `records` in all. `offsets` are to be committed with the answers."""
+
+    rows: NDArray[np.int64]
+    refused: Mapping[int, Rejection]
+    records: int
+    offsets: Mapping[int, int]
+
+
 class Scored(NamedTuple):
     """The live rows of a batch after `decide`. `rows` int64[k] are rows of the join; the rest has k entries."""
 
@@ -72,7 +82,7 @@ class Outcome(NamedTuple):
 
     batch: Batch
     records: list[Outgoing]
-    offsets: dict[int, int]
+    offsets: Mapping[int, int]
     decoded: Decoded
     joined: Joined
     aggregates: Aggregates
@@ -107,26 +117,21 @@ class Scoring:
         joined = self.join(*places, decoded)
         lap("join")
         aggregates, vectors = self._assemble(joined)
-        live = self._live(batch)
-        rows = live[decoded.rows].nonzero()[0]
-        vectors, original = _at(vectors, rows), _at(aggregates.original, rows)
+        live = self._live(batch, decoded)
+        vectors, original = _at(vectors, live.rows), _at(aggregates.original, live.rows)
         lap("assemble")
         scores, probabilities = self.model.scorer(vectors)
         lap("score")
         decisions = self.model.policy.decide(scores)
         lap("decide")
-        scored = Scored(rows, vectors, scores, decisions, original >= 0, probabilities)
-        refused = {index: rejection for index, rejection in decoded.rejections.items() if live[index]}
-        records = [*self._scores(batch, decoded, joined, scored), *self._dead_letters(batch, refused)]
-        if len(records) != (expected := np.count_nonzero(live)):
-            raise RuntimeError(f"{expected} records went in and {len(records)} would come out")
+        scored = Scored(live.rows, vectors, scores, decisions, original >= 0, probabilities)
+        records = list(self._scores(batch, decoded, joined, scored))
+        if live.refused:
+            records += self._dead_letters(batch, live.refused)
+        if len(records) != live.records:
+            raise RuntimeError(f"{live.records} records went in and {len(records)} would come out")
         lap("publish")
-        offsets = {
-            number: offset
-            for number, offset in batch.next_offsets.items()
-            if offset > self.working_set.partitions[number].live_from
-        }
-        return Outcome(batch, records, offsets, decoded, joined, aggregates, scored, refused)
+        return Outcome(batch, records, live.offsets, decoded, joined, aggregates, scored, live.refused)
 
     def absorb(self, outcome: Outcome) -> None:
         """After the commit was confirmed: the facts become history, the positions move, the counts count."""
@@ -136,12 +141,19 @@ class Scoring:
         self.working_set.evict()
         self._note(outcome)
 
-    def _live(self, batch: Batch) -> NDArray[np.bool_]:
-        """Which records are to be answered, bool[n]: mostly all, which their first offsets tell."""
-        live_from = {number: self.working_set.partitions[number].live_from for number in batch.first_offsets}
-        if all(offset >= live_from[number] for number, offset in batch.first_offsets.items()):
-            return np.ones(len(batch.offsets), np.bool_)
-        return batch.offset_array >= np.array([live_from[number] for number in batch.partitions], np.int64)
+    def _live(self, batch: Batch, decoded: Decoded) -> Live:
+        """Mostly all, which the partitions' first offsets tell."""
+        partitions, first, ends = self.working_set.partitions, batch.first_offsets, batch.next_offsets
+        if all(offset >= partitions[number].live_from for number, offset in first.items()):
+            return Live(np.arange(len(decoded.rows)), decoded.rejections, len(batch.offsets), ends)
+        live_from = {number: partitions[number].live_from for number in first}
+        live = batch.offset_array >= np.array([live_from[number] for number in batch.partitions], np.int64)
+        return Live(
+            live[decoded.rows].nonzero()[0],
+            {index: rejection for index, rejection in decoded.rejections.items() if live[index]},
+            int(np.count_nonzero(live)),
+            {number: offset for number, offset in ends.items() if offset > live_from[number]},
+        )
 
     def _assemble(self, joined: Joined) -> tuple[Aggregates, NDArray[np.float32]]:
         features = self.domain.features

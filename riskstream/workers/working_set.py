@@ -178,11 +178,16 @@ class WorkingSet:
                 table[seats[seats != NOBODY], STATE] &= ~PROFILED
 
     def gather(
-        self, seats: NDArray[np.int64], numbers: NDArray[np.int64], users: Texts, facts: NDArray[np.int64]
+        self,
+        seats: NDArray[np.int64],
+        unread: NDArray[np.int64],
+        numbers: NDArray[np.int64],
+        users: Texts,
+        facts: NDArray[np.int64],
     ) -> Gathered:
-        """Lay the batch's own `facts` int64[n, W], one a row, behind their users' histories."""
+        """Lay the batch's own `facts` int64[n, W], one a row, behind their users' histories. The `unread` are the rows
+        whose seat is NOBODY. Raises IndexError if there are more."""
         self._forget_strangers()
-        unread = (seats == NOBODY).nonzero()[0]
         if len(unread):
             seats = self._seat_strangers(seats, unread, numbers, users)
         first, position = self._memory.lay(seats, np.ascontiguousarray(facts, WORD))

@@ -80,11 +80,11 @@ def _parts(flow: Flow, outcome: Outcome) -> dict[str, float]:
     distinct = list(dict.fromkeys(users.tolist()))
     columns, numbers = decoded.columns, batch.partition_array
     facts = domain.facts(columns, offsets)
-    gathered, memory = joined.gathered, flow.working_set
+    gathered, memory, nobody = joined.gathered, flow.working_set, np.empty(0, np.int64)
     parts: dict[str, Callable[[], object]] = {
         "join: facts": lambda: domain.facts(columns, offsets),
         "join: profiles from Redis": lambda: flow.store.exchange([], [], distinct),
-        "join: gather": lambda: memory.gather(memory.find(numbers, users), numbers, users, facts),
+        "join: gather": lambda: memory.gather(memory.find(numbers, users), nobody, numbers, users, facts),
         "assemble: history": lambda: aggregate(
             domain.features.spec, gathered.facts, gathered.first, gathered.position
         ),

@@ -98,8 +98,8 @@ MUTATIONS = (
     Mutation(
         "records below the committed offset are facts only",
         WORKERS / "scoring.py",
-        "self.working_set.partitions[number].live_from for number",
-        "0 for number",
+        "offset >= partitions[number].live_from for number",
+        "offset >= 0 for number",
         "test_kill_points.py::test_a_worker_killed_at[half-way through the Redis write]",
     ),
 )

@@ -38,7 +38,7 @@ def gather_known(
         if not is_in_memory(memory, number, user):
             memory.load(memory.partitions[number], [user], [None])
     of, texts = np.array(numbers), Texts.of(users)
-    return memory.gather(memory.find(of, texts), of, texts, own)
+    return memory.gather(memory.find(of, texts), np.empty(0, np.int64), of, texts, own)
 
 
 def is_in_memory(memory: WorkingSet, number: int, user: bytes) -> bool:

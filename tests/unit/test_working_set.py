@@ -176,11 +176,18 @@ def test_a_value_that_is_not_exact_is_written_as_a_whole() -> None:
 def test_a_past_that_could_not_be_read_is_known_as_such_and_stops_the_writing() -> None:
     working_set, partition = fresh()
     numbers, users = np.zeros(1, np.int64), Texts.of([b"u"])
-    gathered = working_set.gather(working_set.find(numbers, users), numbers, users, facts(1))
+    gathered = working_set.gather(working_set.find(numbers, users), np.zeros(1, np.int64), numbers, users, facts(1))
     assert gathered.unread.tolist() == [0]
     working_set.absorb(gathered, np.zeros(1, np.bool_))
     partition.position = 2
     assert working_set.write(partition) is None
+
+
+def test_a_row_without_a_seat_that_nobody_told_of_is_a_bug() -> None:
+    working_set, _ = fresh()
+    numbers, users = np.zeros(1, np.int64), Texts.of([b"u"])
+    with pytest.raises(IndexError, match="without a seat"):
+        working_set.gather(working_set.find(numbers, users), np.empty(0, np.int64), numbers, users, facts(1))
 
 
 def test_what_redis_does_not_hold_yet_stays_in_memory() -> None:

@@ -31,7 +31,7 @@ class Output(Protocol):
     def open(self) -> None:
         """Make ready; settles what an earlier process of this slot left open. Raises Unavailable, Halt."""
 
-    def publish(self, records: Iterable[Outgoing], offsets: dict[int, int], group: Any) -> None:
+    def publish(self, records: Iterable[Outgoing], offsets: Mapping[int, int], group: Any) -> None:
         """On return the records are visible. In a transaction, offsets are committed with them; else whoever asks for
         that commits them later. Raises Aborted, OutcomeUnclear, Halt."""
 
@@ -70,7 +70,7 @@ class TransactionalOutput:
         except KafkaException as error:
             raise _refused(error, Unavailable("the transaction coordinator does not answer")) from error
 
-    def publish(self, records: Iterable[Outgoing], offsets: dict[int, int], group: Any) -> None:
+    def publish(self, records: Iterable[Outgoing], offsets: Mapping[int, int], group: Any) -> None:
         producer = self._producers[0]
         self._producers.reverse()
         begun, self._begun = self._begun, None
@@ -92,7 +92,7 @@ class TransactionalOutput:
                 self._abort(producer, error)
             raise _refused(error, OutcomeUnclear(f"commit: {error}")) from error
 
-    def _send_offsets(self, producer: Producer, offsets: dict[int, int], group: Any) -> None:
+    def _send_offsets(self, producer: Producer, offsets: Mapping[int, int], group: Any) -> None:
         at = positions(self._settings.input_topic, offsets, self._notes)
         # Without its group coordinator librdkafka waits for ever, whatever the timeout (its issue 5456).
         send = partial(producer.send_offsets_to_transaction, at, group, self._timeout_s)
@@ -129,7 +129,7 @@ class AtLeastOnceOutput:
         self._producer = Producer(producer_config(self._settings, self._batch_bytes))
         self._failed = []
 
-    def publish(self, records: Iterable[Outgoing], offsets: dict[int, int], group: Any) -> None:
+    def publish(self, records: Iterable[Outgoing], offsets: Mapping[int, int], group: Any) -> None:
         _produce(self._producer, records, self._timeout_s, self._on_failure)
         unsent = self._producer.flush(self._timeout_s)
         if unsent or self._failed:

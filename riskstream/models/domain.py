@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from riskstream.models.features import Columns, FeatureSet
-from riskstream.schemas.columns import Column, ColumnTable, Hash, Integer
+from riskstream.schemas.columns import Column, ColumnTable, Hash, Integer, choose
 from riskstream.schemas.exact import longest_text
 from riskstream.schemas.facts import WORD, FactLayout
 
@@ -76,11 +76,13 @@ def _is_id(longest: int | None) -> bool:
 def fact_rows(layout: FactLayout) -> Callable[[Columns, NDArray[np.int64]], NDArray[np.int64]]:
     """The `facts` of a domain whose columns bear the names of the fact's words."""
 
+    names = layout.words[1:]
+
     def rows(columns: Columns, offsets: NDArray[np.int64]) -> NDArray[np.int64]:
+        words, places, _ = choose(columns, names)
         facts = np.empty((len(offsets), len(layout.words)), WORD)
         facts[:, 0] = offsets
-        for index, word in enumerate(layout.words[1:], start=1):
-            facts[:, index] = columns[word]
+        facts[:, 1:] = words.take(places, axis=0).T
         return facts
 
     return rows

@@ -21,6 +21,7 @@ from riskstream.models import history
 from riskstream.models.formula_pass import HISTORY, fill
 from riskstream.models.formulas import Formula, Program, program, result
 from riskstream.models.history import HistorySpec
+from riskstream.schemas.columns import choose
 
 Column = NDArray[Any]
 Columns = Mapping[str, Column]
@@ -97,16 +98,24 @@ class FeatureSet:
         if aggregates.shape[1] != len(self._places):  # compiled code does not check indexes
             raise ValueError(f"{aggregates.shape[1]} history columns, not {len(self._places)}")
         program = self._program
-        inputs = Inputs(columns, _ByName(aggregates, self._places), profile)
-        taken = [columns[name] for name in program.event]
-        taken += [profile[name] for name in program.profile]
-        taken += [function(inputs) for function in program.functions]
-        given = np.empty((len(taken), len(aggregates)))
-        for row, column in enumerate(taken):
-            given[row] = column
+        event, known = choose(columns, program.event), choose(profile, program.profile)
+        for words, rows, _ in (event, known):
+            if len(rows) and words.shape[1] != len(aggregates):
+                raise ValueError(f"columns of other lengths than {len(aggregates)}")
+        computed = self._computed(columns, aggregates, profile)
         vectors = np.empty((len(aggregates), len(self.rows)), np.float32)
-        fill(given, aggregates, program.constants, program.steps, program.results, vectors)
+        fill(event, known, computed, aggregates, program.constants, program.steps, program.results, vectors)
         return vectors
+
+    def _computed(self, columns: Columns, aggregates: NDArray[np.float64], profile: Columns) -> NDArray[np.float64]:
+        """What functions make of the batch, float64[k, n]."""
+        functions = self._program.functions
+        computed = np.empty((len(functions), len(aggregates)))
+        if functions:
+            inputs = Inputs(columns, _ByName(aggregates, self._places), profile)
+            for row, function in enumerate(functions):
+                computed[row] = function(inputs)
+        return computed
 
     @cached_property
     def _places(self) -> dict[str, int]:

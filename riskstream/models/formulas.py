@@ -82,6 +82,11 @@ def present(code: Formula) -> Formula:
     return Formula(step.PRESENT, (code,))
 
 
+def log1p(number: Formula) -> Formula:
+    """The natural logarithm of one plus the number; NaN below -1, where there is none."""
+    return Formula(step.LOG1P, (number,))
+
+
 def none(count: Formula) -> Formula:
     """1 where the count is zero, else 0."""
     return Formula(step.NONE, (count,))
@@ -93,12 +98,11 @@ def _of_two(operation: int, *operands: Formula | float) -> Formula:
 
 
 class Program(NamedTuple):
-    """Formulas as `formula_pass.fill` takes them. Given to it are, in this order, columns of the event, columns of the
-    profile, and results of functions."""
+    """Formulas as `formula_pass.fill` takes them, with the names of columns that it is to be given."""
 
     constants: NDArray[np.float64]
-    event: Sequence[str]
-    profile: Sequence[str]
+    event: tuple[str, ...]
+    profile: tuple[str, ...]
     functions: Sequence[Callable[[Any], NDArray[Any]]]
     steps: NDArray[np.int64]
     results: NDArray[np.int64]
@@ -117,8 +121,8 @@ def program(formulas: Sequence[Formula], history_columns: Sequence[str]) -> Prog
     constants, event, profile, functions, _ = ([part.operands[0] for part in some] for some in taken.values())
     return Program(
         np.array(constants, np.float64),
-        event,
-        profile,
+        tuple(event),
+        tuple(profile),
         functions,
         np.array(steps, np.int64).reshape(-1, 3),
         np.array([number[formula] for formula in formulas], np.int64),

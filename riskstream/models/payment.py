@@ -13,8 +13,8 @@ from msgspec.structs import astuple
 from numpy.typing import NDArray
 
 from riskstream.models.domain import Domain, fact_rows
-from riskstream.models.features import Feature, FeatureSet, Inputs
-from riskstream.models.formulas import differs, event, history, none, present, profile, ratio
+from riskstream.models.features import Feature, FeatureSet
+from riskstream.models.formulas import differs, event, history, log1p, none, present, profile, ratio
 from riskstream.models.history import HistorySpec
 from riskstream.schemas.columns import Code, ColumnTable, Digits, Hash, Integer, Number
 from riskstream.schemas.payment import CHANNELS, ENTRY_MODES, PAYMENT_FACT, Payment, PaymentProfile
@@ -77,10 +77,6 @@ MEAN, STD, SAME_MERCHANT = map(history, ("mean", "std", "same_merchants"))
 CREATED, HOME, TYPICAL = map(profile, ("account_created_at", "home_country", "typical_amount"))
 
 
-def _amount_log(x: Inputs) -> Column:
-    return np.asarray(np.log1p(x.event["amount"]))
-
-
 def _window_rows(window: str) -> tuple[Feature, ...]:
     last = f"in the last {window}"
     return (
@@ -103,7 +99,7 @@ FEATURES = FeatureSet(
     spec=HISTORY,
     rows=(
         # The payment itself.
-        Feature("amount_log", "natural logarithm of one plus the amount", "log minor units", 1, _amount_log),
+        Feature("amount_log", "natural logarithm of one plus the amount", "log minor units", 1, log1p(AMOUNT)),
         Feature("hour", "hour of the day, UTC", "0-23", 1, TIME // HOUR % 24),
         Feature("weekday", "day of the week, UTC, Monday is 0", "0-6", 1, (TIME // DAY + 3) % 7),
         Feature("channel", "position in CHANNELS, 0 is unknown", "code", 1, event("channel")),

@@ -4,7 +4,7 @@ A row of the table names an event field and says what becomes of it. The rows ar
 `column_fill`, from bytes; both give the same bits.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from operator import attrgetter
@@ -91,6 +91,66 @@ class ColumnTable:
         """An array for each column, a value for each event."""
         return {name: row.of([*map(attrgetter(row.field), events)]) for name, row in self.rows.items()}
 
+    @cached_property
+    def layout(self) -> "Layout":
+        """Of `Columns` that have them."""
+        return Layout({name: row.dtype is np.float64 for name, row in self.rows.items()})
+
     def of(self, fields: Mapping[str, Sequence[Any]]) -> dict[str, Array]:
         """The same from a sequence for each event field, None where an event lacks it."""
         return {name: row.of(fields[row.field]) for name, row in self.rows.items()}
+
+
+Chosen = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]
+"""Some columns, for compiled code: rows, the second, int64[k], of the first, int64[c, n]. A row is the bits of a
+float64 where the third, bool[k], is true, and whole numbers where not."""
+
+
+class Layout:
+    """Which row of `Columns.words` is whose."""
+
+    def __init__(self, is_float: Mapping[str, bool]) -> None:
+        """The columns in order, with whether they are bits of a float64."""
+        self.is_float = is_float
+        self.place = {name: place for place, name in enumerate(is_float)}
+        self._chosen: dict[tuple[str, ...], tuple[NDArray[np.int64], NDArray[np.bool_]]] = {}
+
+    def choose(self, names: tuple[str, ...]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """Their rows, and which are bits of a float64. Raises KeyError."""
+        if names not in self._chosen:
+            rows = np.array([self.place[name] for name in names], np.int64)
+            self._chosen[names] = rows, np.array([self.is_float[name] for name in names], np.bool_)
+        return self._chosen[names]
+
+
+class Columns(Mapping[str, Array]):
+    """Columns by name as rows of one array, `words` int64[c, n], which may have more of them. Compiled code takes them
+    all at once; an array by itself is made when somebody asks for it."""
+
+    __slots__ = ("layout", "words")
+
+    def __init__(self, layout: Layout, words: NDArray[np.int64]) -> None:
+        self.layout, self.words = layout, words
+
+    def __getitem__(self, name: str) -> Array:
+        row: Array = self.words[self.layout.place[name]]
+        return row.view(np.float64) if self.layout.is_float[name] else row
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.layout.place)
+
+    def __len__(self) -> int:
+        return len(self.layout.place)
+
+
+def choose(columns: Mapping[str, Array], names: tuple[str, ...]) -> Chosen:
+    """Columns of numbers, or of codes and hashes, as compiled code takes them; `Columns` just as they are."""
+    if isinstance(columns, Columns):
+        return columns.words, *columns.layout.choose(names)
+    some = [columns[name] for name in names]
+    is_float = np.array([np.issubdtype(column.dtype, np.floating) for column in some], np.bool_)
+    bits = [
+        column.astype(np.float64).view(np.int64) if fraction else column.astype(np.int64)
+        for column, fraction in zip(some, is_float.tolist(), strict=True)
+    ]
+    return np.array(bits, np.int64).reshape(len(bits), -1 if bits else 0), np.arange(len(bits)), is_float

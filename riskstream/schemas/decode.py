@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from riskstream.schemas import exact
-from riskstream.schemas.columns import ColumnTable
+from riskstream.schemas.columns import Columns, ColumnTable
 from riskstream.schemas.dead_letter import Rejection
 from riskstream.schemas.explain import REFUSALS, explain
 from riskstream.schemas.payment import Payment
@@ -126,7 +126,6 @@ class Decoder:
 
         self._rules = Rules(event, max_bytes, max_future_ms, max_age_ms)
         self._table = table
-        self._fractional = [name for name, row in table.rows.items() if row.dtype is np.float64]
         self._read = Reader(event, table, Limits(max_bytes, self._rules.max_age_ms, max_future_ms))
 
     def __call__(self, records: Records) -> Decoded:
@@ -139,12 +138,8 @@ class Decoder:
         if rejections:
             rows = np.delete(rows, list(rejections))
             words = words.take(rows, axis=1)
-        *bits, event_at, event_size, user_at, user_size = words
-        columns = dict(zip(self._table.rows, bits, strict=True))
-        for name in self._fractional:
-            columns[name] = columns[name].view(np.float64)
-        event_ids, users = Texts(data, event_at, event_size), Texts(data, user_at, user_size)
-        return Decoded(rows, columns, event_ids, users, rejections)
+        event_ids, users = Texts(data, words[-4], words[-3]), Texts(data, words[-2], words[-1])
+        return Decoded(rows, Columns(self._table.layout, words), event_ids, users, rejections)
 
     def _judge(
         self, records: Records, data: NDArray[np.uint8], words: NDArray[np.int64], doubtful: Sequence[int]

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import msgspec
 import numpy as np
+from numba import njit, types
 from numpy.typing import NDArray
 
 from riskstream.schemas.column_fill import doubt, fill
@@ -65,10 +66,27 @@ class Reader:
         if len(self._proven) < count:
             self._found, self._proven = np.empty((count, len(plan.fields), 2), np.int64), np.empty(count, np.bool_)
         found, proven = self._found[:count], self._proven[:count]
-        walk(data, numbers, plan.fields, plan.allowed, self._keys, found, proven)
-        doubted = doubt(data, numbers, self._limits, found, proven)
-        fill(data, plan.columns, plan.slots, found, words)
+        rules = plan.fields, plan.allowed, plan.columns, plan.slots, self._limits
+        doubted = _read(data, numbers, *rules, self._keys, found, proven, words)
         return Reading(data, words, np.flatnonzero(~proven).tolist() if doubted else ())
+
+
+_BYTES, _INTS, _TABLE = types.Array(types.uint8, 1, "C", readonly=True), types.int64[::1], types.int64[:, ::1]
+
+
+@njit(
+    types.int64(
+        _BYTES, _INTS, _TABLE, types.uint8[:, ::1], _TABLE, _TABLE, _INTS, _TABLE, types.int64[:, :, ::1],
+        types.boolean[::1], _TABLE,
+    ),
+    cache=True, nogil=True,
+)  # fmt: skip
+def _read(data, numbers, fields, allowed, columns, slots, limits, keys, found, proven, words):  # type: ignore[no-untyped-def]  # noqa: PLR0913
+    """All of it in one call, as a batch is often one event; how many are doubted."""
+    walk(data, numbers, fields, allowed, keys, found, proven)
+    doubted = doubt(data, numbers, limits, found, proven)
+    fill(data, columns, slots, found, words)
+    return doubted
 
 
 def plainly_objects(values: Sequence[bytes]) -> list[bool]:

@@ -12,6 +12,7 @@ from numba import njit, types
 from numpy.typing import NDArray
 
 from riskstream.models.domain import Domain
+from riskstream.schemas.columns import Columns, Layout
 from riskstream.schemas.score import PROFILE_INVALID, PROFILE_STALE, PROFILE_UNAVAILABLE
 from riskstream.workers.cache_lines import LINE, empty
 
@@ -30,7 +31,7 @@ class Profiles:
         self._domain = domain
         self._max_age_ms = max_age_ms
         self._decode = msgspec.json.Decoder(domain.profile).decode
-        self._names = tuple(domain.profiles([None]))
+        self._layout = Layout(dict.fromkeys(domain.profiles([None]), True))
         self._missing = self._rows([None])
         self._kept = self._table(0)  # a row for each seat
 
@@ -48,14 +49,14 @@ class Profiles:
 
         Raises IndexError for a seat beyond those of which anything was ever kept.
         """
-        columns, degraded = np.empty((len(self._names), len(seats))), np.empty(len(seats), np.uint8)
-        _join(self._kept, seats, event_time, self._max_age_ms, self._missing, columns, degraded)
-        return dict(zip(self._names, columns, strict=True)), degraded
+        words, degraded = np.empty((len(self._layout.place), len(seats)), np.int64), np.empty(len(seats), np.uint8)
+        _join(self._kept, seats, event_time, self._max_age_ms, self._missing, words, degraded)
+        return Columns(self._layout, words), degraded
 
     def unavailable(self, count: int) -> tuple[Mapping[str, NDArray[Any]], NDArray[np.uint8]]:
         """The same of events whose profiles cannot be known."""
-        columns = np.repeat(self._missing[0, FIELDS:, np.newaxis], count, axis=1)
-        return dict(zip(self._names, columns, strict=True)), np.full(count, PROFILE_UNAVAILABLE, np.uint8)
+        words = np.repeat(self._missing[0, FIELDS:, np.newaxis], count, axis=1).view(np.int64)
+        return Columns(self._layout, words), np.full(count, PROFILE_UNAVAILABLE, np.uint8)
 
     def _table(self, rows: int) -> NDArray[np.float64]:
         """Of whole lines, so that most domains' profiles take one each."""
@@ -83,11 +84,11 @@ _GIVEN = types.Array(types.int64, 1, "C", readonly=True)
 
 
 @njit(
-    types.void(_ROWS, _GIVEN, _GIVEN, types.int64, _ROWS, types.float64[:, ::1], types.uint8[::1]),
+    types.void(_ROWS, _GIVEN, _GIVEN, types.int64, _ROWS, types.int64[:, ::1], types.uint8[::1]),
     cache=True,
     nogil=True,
 )
-def _join(kept, seats, event_time, max_age_ms, missing, columns, degraded):  # type: ignore[no-untyped-def]  # noqa: PLR0913
+def _join(kept, seats, event_time, max_age_ms, missing, words, degraded):  # type: ignore[no-untyped-def]  # noqa: PLR0913
     for k in range(len(seats)):
         if not 0 <= seats[k] < len(kept):
             raise IndexError("no profile was ever kept for this seat")
@@ -95,5 +96,5 @@ def _join(kept, seats, event_time, max_age_ms, missing, columns, degraded):  # t
         degraded[k] = PROFILE_INVALID if profile[INVALID] > 0 else 0
         if event_time[k] - profile[COMPUTED_AT] > max_age_ms:
             degraded[k], profile = PROFILE_STALE, missing[0]
-        for column in range(len(columns)):
-            columns[column, k] = profile[FIELDS + column]
+        for column in range(len(words)):
+            words[column, k] = np.float64(profile[FIELDS + column]).view(np.int64)

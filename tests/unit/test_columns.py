@@ -1,5 +1,6 @@
 """Columns: each kind by hand, and a table for events or for whole columns of them."""
 
+from collections.abc import Mapping
 from typing import Any, cast
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 from xxhash import xxh3_64_intdigest
 
 from riskstream.models.payment import COLUMNS, COUNTRIES
-from riskstream.schemas.columns import Code, Column, Digits, Hash, Integer, Number
+from riskstream.schemas.columns import Code, Column, Columns, Digits, Hash, Integer, Layout, Number, choose
 from riskstream.schemas.payment import Payment
 from tests.unit.payment_log import payments
 
@@ -46,3 +47,28 @@ def test_a_whole_log_is_converted_as_its_events_are() -> None:
     fields = {name: [getattr(event, name) for event in log] for name in Payment.__struct_fields__}
     for (name, column), whole in zip(COLUMNS(log).items(), COLUMNS.of(fields).values(), strict=True):
         np.testing.assert_array_equal(column, whole, err_msg=name)
+
+
+def test_columns_are_found_by_name_in_one_array_and_are_of_its_bits() -> None:
+    whole, fractions = np.array([3, -4]), np.array([0.5, np.nan])
+    columns = Columns(Layout({"whole": False, "fraction": True}), np.array([whole, fractions.view(np.int64)]))
+    np.testing.assert_array_equal(columns["whole"], whole)
+    np.testing.assert_array_equal(columns["fraction"], fractions)
+    assert list(columns) == ["whole", "fraction"]
+
+
+def test_what_is_chosen_is_the_same_of_one_array_and_of_many() -> None:
+    many = {"a": np.array([1, 2], np.int32), "b": np.array([0.5, 1.5], np.float32), "c": np.array([True, False])}
+    bits = np.array([[1, 2], np.array([0.5, 1.5]).view(np.int64), [1, 0]])
+    one = Columns(Layout({"a": False, "b": True, "c": False}), bits)
+    for names in (("b", "a"), ("c",), ()):
+        (words, rows, is_float), (others, places, are_float) = choose(many, names), choose(one, names)
+        np.testing.assert_array_equal(words[rows], others[places].reshape(words[rows].shape))
+        np.testing.assert_array_equal(is_float, are_float)
+
+
+def test_a_column_that_is_not_there_is_a_bug() -> None:
+    some: list[Mapping[str, Any]] = [{}, Columns(Layout({}), np.empty((0, 2), np.int64))]
+    for columns in some:
+        with pytest.raises(KeyError):
+            choose(columns, ("amount",))

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
+from numba import njit, types
 from numpy.typing import NDArray
 
 from riskstream.models.features import Columns, FeatureSet
@@ -80,12 +81,26 @@ def fact_rows(layout: FactLayout) -> Callable[[Columns, NDArray[np.int64]], NDAr
 
     def rows(columns: Columns, offsets: NDArray[np.int64]) -> NDArray[np.int64]:
         words, places, _ = choose(columns, names)
+        if words.shape[1] != len(offsets):  # compiled code does not check indexes
+            raise ValueError(f"columns of {words.shape[1]} events, and offsets of {len(offsets)}")
         facts = np.empty((len(offsets), len(layout.words)), WORD)
-        facts[:, 0] = offsets
-        facts[:, 1:] = words.take(places, axis=0).T
+        _lay(words, places, offsets, facts)
         return facts
 
     return rows
+
+
+_TABLE = types.Array(types.int64, 2, "C", readonly=True)
+_PLACES = types.Array(types.int64, 1, "C", readonly=True)
+_OFFSETS = types.Array(types.int64, 1, "A", readonly=True)
+
+
+@njit(types.void(_TABLE, _PLACES, _OFFSETS, types.int64[:, ::1]), cache=True, nogil=True)
+def _lay(words, places, offsets, facts):  # type: ignore[no-untyped-def]
+    for row in range(len(offsets)):
+        facts[row, 0] = offsets[row]
+        for word in range(len(places)):
+            facts[row, 1 + word] = words[places[word], row]
 
 
 def load_domain(path: str) -> Domain:

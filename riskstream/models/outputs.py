@@ -9,6 +9,7 @@ from functools import reduce
 from typing import NamedTuple
 
 import numpy as np
+from numba import njit, types
 from numpy.typing import NDArray
 
 from riskstream.models.bundle import Output
@@ -16,6 +17,7 @@ from riskstream.models.calibration import Calibration, logit
 
 Floats = NDArray[np.float64]
 
+_LARGEST = np.finfo(np.float64).max
 ROUNDING = 1e-6  # the shares of a forest's trees, added up in float32, may come to a little more than one
 
 
@@ -27,14 +29,32 @@ class Answer(NamedTuple):
 
 
 def answer_of(output: Output, calibration: Calibration, said: Floats) -> Answer:
-    """`said` is [n] for a binary output and [n, classes] for the others, valid as `is_valid` says."""
+    """`said` is [n] for a binary output and [n, classes] for the others, none of its rows in `invalid_rows`."""
     return _MEANINGS[output.task](output, calibration, said)
 
 
-def is_valid(output: Output, said: Floats) -> NDArray[np.bool_]:
-    """Per row: are these finite logits, or probabilities from 0 to 1? False for NaN."""
-    good = np.isfinite(said) if output.kind == "logit" else (said >= 0.0) & (said <= 1.0 + ROUNDING)
-    return good if good.ndim == 1 else np.logical_and.reduce(good, axis=1)
+def invalid_rows(output: Output, said: Floats) -> NDArray[np.int64]:
+    """The rows that are not all finite logits, or probabilities from 0 to 1, int64[k]. A NaN is neither."""
+    rows = np.empty(len(said), np.int64)
+    low, high = (-_LARGEST, _LARGEST) if output.kind == "logit" else (0.0, 1.0 + ROUNDING)
+    return rows[: _outside(said.reshape(-1), low, high, rows)]
+
+
+@njit(
+    types.int64(types.Array(types.float64, 1, "C", readonly=True), types.float64, types.float64, types.int64[::1]),
+    cache=True,
+    nogil=True,
+)
+def _outside(said, low, high, rows):  # type: ignore[no-untyped-def]
+    found, width = 0, len(said) // max(1, len(rows))
+    for row in range(len(rows)):
+        inside = True
+        for place in range(row * width, (row + 1) * width):
+            inside &= low <= said[place] <= high
+        if not inside:
+            rows[found] = row
+            found += 1
+    return found
 
 
 def risk_logits(output: Output, said: Floats) -> Floats:

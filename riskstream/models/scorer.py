@@ -11,7 +11,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from riskstream.models.bundle import MODEL, SMOKE, Bundle, BundleError
-from riskstream.models.outputs import Answer, answer_of, is_valid
+from riskstream.models.outputs import Answer, answer_of, invalid_rows
 from riskstream.models.tree_walk import NotCovered, TreeWalk
 
 # Between processors and runtime releases, sums of hundreds of float32 leaves differ by some 1e-7. A wrong model,
@@ -62,9 +62,8 @@ class Scorer:
         if not len(features):
             return self._nothing
         said = self._raw(features).astype(np.float64)
-        valid = is_valid(self._output, said)
-        if np.count_nonzero(valid) < len(valid):
-            raise NonFiniteScore(np.flatnonzero(~valid))
+        if len(invalid := invalid_rows(self._output, said)):
+            raise NonFiniteScore(invalid)
         return answer_of(self._output, self._calibration, said)
 
     def _run(self, features: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -165,7 +165,7 @@ class Scoring:
 
     def _scores(self, batch: Batch, decoded: Decoded, joined: Joined, scored: Scored) -> Iterable[Outgoing]:
         rows, indexes = scored.rows, _at(decoded.rows, scored.rows)
-        places, keys = _at(batch.partition_array, indexes), cast(Sequence[bytes], _of(batch.records.keys, indexes))
+        places, keys = _at(batch.partition_array, indexes), cast("Sequence[bytes]", _of(batch.records.keys, indexes))
         stamp = Stamp(self.model.label, self.domain.features.id, batch.topic, int(self.clock() * 1000))
         users, event_ids = decoded.users, decoded.event_ids
         if len(rows) < len(decoded.rows):

@@ -9,7 +9,7 @@ from onnx import helper, numpy_helper
 
 from riskstream.models.bundle import Bundle, Manifest, Output, Smoke
 from riskstream.models.calibration import Calibration, Isotonic, PerLabel, Platt, Uncalibrated
-from riskstream.models.outputs import answer_of, is_valid
+from riskstream.models.outputs import answer_of, invalid_rows
 from riskstream.models.scorer import Scorer
 from tests.support.tiny_bundle import model_of, tiny_bundle
 
@@ -67,8 +67,8 @@ def test_no_probability_of_risk_is_shared_without_a_zero_over_a_zero() -> None:
 
 def test_one_bad_column_makes_a_bad_row() -> None:
     said = np.array([[0.1, 0.2, 0.7], [0.1, np.nan, 0.9], [0.1, 1.2, 0.0]])
-    assert is_valid(output("multiclass", "probability"), said).tolist() == [True, False, False]
-    assert is_valid(output("multiclass", "logit"), said).tolist() == [True, False, True]
+    assert invalid_rows(output("multiclass", "probability"), said).tolist() == [1, 2]
+    assert invalid_rows(output("multiclass", "logit"), said).tolist() == [1]
 
 
 @pytest.mark.parametrize(

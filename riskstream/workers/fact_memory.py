@@ -5,7 +5,7 @@ next batch's facts are laid behind them in place, and belong to the history once
 when a room has become too small.
 """
 
-from collections import Counter, defaultdict
+from collections import Counter
 
 import numpy as np
 from numba import njit, types
@@ -21,7 +21,10 @@ START, LENGTH, ROOM, STORED, USED, OWNER, LAID, STATE = range(8)
 # Bits of STATE: facts wait to be written, as a whole; or are on their way; the user's profile is known.
 PENDING, ANEW, UNDER_WAY, PROFILED = 1, 2, 4, 8
 
-_ROOMS = np.array(sorted(size << shift for size in (4, 6) for shift in range(40)))
+NOWHERE = -1
+
+_SIZES = np.array(sorted(size << shift for size in (4, 6) for shift in range(40)))
+"""Of rooms, in rows."""
 
 
 class FactMemory:
@@ -37,18 +40,19 @@ class FactMemory:
         """Rows taken, by owner."""
         self.users: Counter[int] = Counter()
         """Seats taken, by owner."""
-        self._vacant: defaultdict[int, list[int]] = defaultdict(list)
         self._unused: list[int] = []
-        self._seated, self._end, self._turn = 0, 0, 0
+        self._seated, self._turn = 0, 0
+        self._rooms = np.array([0, *[NOWHERE] * len(_SIZES)], np.int64)
+        """Where no room ever was; then of each size the first that stands empty, whose first word is the next one."""
 
     def take(self, owner: int, lengths: Ints) -> Ints:
         """Seats for users of an owner, with room for `lengths` facts, which are to be filled in, and for one more."""
         seats = np.array([self._seat() for _ in lengths], np.int64)
-        rooms = _room_for(lengths + 1)
-        self.seats[seats, START], self.seats[seats, ROOM] = self._rooms(rooms), rooms
+        sizes = np.searchsorted(_SIZES, lengths + 1)
+        self.seats[seats, START], self.seats[seats, ROOM] = self._take(sizes), _SIZES[sizes]
         self.seats[seats, LENGTH] = self.seats[seats, STORED] = lengths
         self.seats[seats, USED], self.seats[seats, OWNER] = self._turn, owner
-        self.rows[owner] += int(rooms.sum())
+        self.rows[owner] += int(_SIZES[sizes].sum())
         self.users[owner] += len(seats)
         return seats
 
@@ -60,11 +64,9 @@ class FactMemory:
         """Give seats of one owner back."""
         if not len(seats):
             return
-        found = self.seats[seats]
-        for room in np.unique(found[:, ROOM]).tolist():
-            self._vacant[room] += found[found[:, ROOM] == room, START].tolist()
-        owner = int(found[0, OWNER])
-        self.rows[owner] -= int(found[:, ROOM].sum())
+        owner = int(self.seats[seats[0], OWNER])
+        self.rows[owner] -= int(self.seats[seats, ROOM].sum())
+        _leave(seats, self.seats, self.facts, self._rooms)
         self.users[owner] -= len(seats)
         self.seats[seats] = 0
         self._unused += seats.tolist()
@@ -88,9 +90,8 @@ class FactMemory:
         where the row lies now. Raises IndexError for a row without a seat."""
         self._turn += 1
         first, position = np.empty(len(seats), np.int64), np.empty(len(seats), np.int64)
-        if found := _lay(seats, facts, self.seats, self.facts, self._turn, first, position):
-            leaving = np.unique(first[:found])
-            self._move(leaving, self.seats[leaving, LENGTH] + self.seats[leaving, LAID])
+        if short := _lay(seats, facts, self.seats, self.facts, self._turn, first, position):
+            self._move(first[:short], position[:short])
             _place(seats, facts, self.seats, self.facts, first, position)
         return first, position
 
@@ -126,42 +127,32 @@ class FactMemory:
         self._seated += 1
         return self._seated - 1
 
-    def _rooms(self, sizes: Ints) -> Ints:
+    def _take(self, sizes: Ints) -> Ints:
         """Where a room of each size is. What is in use may be moved to make way."""
-        more = int(sizes.sum())
-        if self._end + more > len(self.facts):
-            self._compact(more)
-        starts = []
-        for size in sizes.tolist():
-            if vacant := self._vacant[size]:
-                starts.append(vacant.pop())
-            else:
-                starts.append(self._end)
-                self._end += size
-        return np.array(starts, np.int64)
+        starts = np.empty(len(sizes), np.int64)
+        if not _take(sizes, self.facts, self._rooms, starts):
+            self._compact(sizes)
+            _take(sizes, self.facts, self._rooms, starts)
+        return starts
 
     def _move(self, seats: Ints, lengths: Ints) -> None:
-        """Each to a room for so many facts, with the history as far as it fits."""
-        rooms = _room_for(lengths)
-        starts = self._rooms(rooms)
-        old = self.seats[seats]
-        _copy(seats, starts, rooms, self.seats, self.facts)
-        for (start, _, size, *_, owner, _, _), room in zip(old.tolist(), rooms.tolist(), strict=True):
-            self._vacant[size].append(start)
-            self.rows[owner] += room - size
+        """Each to a room for so many facts, with the history as far as it fits. Who comes twice needs more facts."""
+        grown = np.empty(len(seats), np.int64)
+        done = _move(seats, lengths, self.seats, self.facts, self._rooms, grown)
+        for owner, rows in zip(self.seats[seats[:done], OWNER].tolist(), grown[:done].tolist(), strict=True):
+            self.rows[owner] += rows
+        if done < len(seats):
+            self._compact(np.searchsorted(_SIZES, lengths[done:]))
+            self._move(seats[done:], lengths[done:])
 
-    def _compact(self, more: int) -> None:
-        """Rooms that stand empty are closed; the array grows if they were too few."""
-        needed = int(self.seats[:, ROOM].sum()) + more
+    def _compact(self, sizes: Ints) -> None:
+        """Rooms that stand empty are closed; the array grows if there was too little space for more rooms."""
+        needed = int(self.seats[:, ROOM].sum() + _SIZES[sizes].sum())
         rows = len(self.facts) if needed * 8 < len(self.facts) * 7 else 2 * needed
         packed = cache_lines.empty((rows, self._words), WORD)
-        self._end = _pack(self.seats, self.facts, packed)
+        self._rooms[:] = NOWHERE
+        self._rooms[0] = _pack(self.seats, self.facts, packed)
         self.facts = packed
-        self._vacant.clear()
-
-
-def _room_for(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
-    return _ROOMS[np.searchsorted(_ROOMS, lengths)]
 
 
 _ONE, _TWO = types.int64[::1], types.int64[:, ::1]
@@ -192,7 +183,7 @@ def _place(of, rows, seats, facts, first, position):  # type: ignore[no-untyped-
 @njit(types.int64(_GIVEN, _FACTS, _TWO, _TWO, types.int64, _ONE, _ONE), cache=True, nogil=True)
 def _lay(of, rows, seats, facts, turn, first, position):  # type: ignore[no-untyped-def]  # noqa: PLR0913
     """Count how many rows each seat gets, and put them down if all have the room. Else the first of `first` are those
-    who lack it, some of them more than once; answers how many."""
+    who lack it, some of them more than once, and of `position` what they need; answers how many."""
     short = 0
     for k in range(len(of)):
         if of[k] < 0:
@@ -201,7 +192,7 @@ def _lay(of, rows, seats, facts, turn, first, position):  # type: ignore[no-unty
         seat[USED] = turn
         seat[LAID] += 1
         if seat[LENGTH] + seat[LAID] > seat[ROOM]:
-            first[short] = of[k]
+            first[short], position[short] = of[k], seat[LENGTH] + seat[LAID]
             short += 1
     if short == 0:
         _place(of, rows, seats, facts, first, position)
@@ -218,14 +209,59 @@ def _fill(of, rows, seats, facts):  # type: ignore[no-untyped-def]
             at += 1
 
 
-@njit(types.void(_GIVEN, _GIVEN, _GIVEN, _TWO, _TWO), cache=True, nogil=True)
-def _copy(of, starts, rooms, seats, facts):  # type: ignore[no-untyped-def]
-    """Histories to their new rooms, none of which is in use."""
+_part = njit(nogil=True)
+
+
+@_part
+def _taken(size, facts, rooms):  # type: ignore[no-untyped-def]
+    """Where a room is that was empty until now, NOWHERE if there is no space for one."""
+    start = rooms[1 + size]
+    if start != NOWHERE:
+        rooms[1 + size] = facts[start, 0]
+    elif rooms[0] + _SIZES[size] <= len(facts):
+        start = rooms[0]
+        rooms[0] += _SIZES[size]
+    return start
+
+
+@_part
+def _left(start, size, facts, rooms):  # type: ignore[no-untyped-def]
+    facts[start, 0], rooms[1 + size] = rooms[1 + size], start
+
+
+@njit(types.boolean(_GIVEN, _TWO, _ONE, _ONE), cache=True, nogil=True)
+def _take(sizes, facts, rooms, starts):  # type: ignore[no-untyped-def]
+    """Whether there was space for all."""
+    for k in range(len(sizes)):
+        starts[k] = _taken(sizes[k], facts, rooms)
+        if starts[k] == NOWHERE:
+            return False
+    return True
+
+
+@njit(types.void(_GIVEN, _TWO, _TWO, _ONE), cache=True, nogil=True)
+def _leave(of, seats, facts, rooms):  # type: ignore[no-untyped-def]
     for k in range(len(of)):
         seat = seats[of[k]]
-        for row in range(min(seat[LENGTH], rooms[k])):
-            facts[starts[k] + row] = facts[seat[START] + row]
-        seat[START], seat[ROOM] = starts[k], rooms[k]
+        _left(seat[START], np.searchsorted(_SIZES, seat[ROOM]), facts, rooms)
+
+
+@njit(types.int64(_GIVEN, _GIVEN, _TWO, _TWO, _ONE, _ONE), cache=True, nogil=True)
+def _move(of, lengths, seats, facts, rooms, grown):  # type: ignore[no-untyped-def]
+    """How many were moved, or had the right room; there was no space for the next one. `grown`: by so many rows."""
+    for k in range(len(of)):
+        seat, size = seats[of[k]], np.searchsorted(_SIZES, lengths[k])
+        grown[k] = _SIZES[size] - seat[ROOM]
+        if grown[k] == 0:
+            continue
+        start = _taken(size, facts, rooms)
+        if start == NOWHERE:
+            return k
+        for row in range(min(seat[LENGTH], _SIZES[size])):
+            facts[start + row] = facts[seat[START] + row]
+        _left(seat[START], np.searchsorted(_SIZES, seat[ROOM]), facts, rooms)
+        seat[START], seat[ROOM] = start, _SIZES[size]
+    return len(of)
 
 
 _FLAGS = types.Array(types.boolean, 1, "C", readonly=True)

@@ -145,7 +145,8 @@ class Scoring:
         """Mostly all, which the partitions' first offsets tell."""
         partitions, first, ends = self.working_set.partitions, batch.first_offsets, batch.next_offsets
         if all(offset >= partitions[number].live_from for number, offset in first.items()):
-            return Live(np.arange(len(decoded.rows)), decoded.rejections, len(batch.offsets), ends)
+            rows = np.arange(len(decoded.rows)) if decoded.rejections else decoded.rows
+            return Live(rows, decoded.rejections, len(batch.offsets), ends)
         live_from = {number: partitions[number].live_from for number in first}
         live = batch.offset_array >= np.array([live_from[number] for number in batch.partitions], np.int64)
         return Live(

@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
-import xxhash
 from numpy.typing import NDArray
 
 from riskstream.models import history
@@ -136,9 +135,3 @@ class _ByName(Mapping[str, Column]):
 
     def __len__(self) -> int:
         return len(self._places)
-
-
-def vector_digest(vectors: NDArray[np.float32]) -> list[str]:
-    """A short name for each vector's exact bytes: equal names mean bit-equal vectors."""
-    data, width = vectors.tobytes(), vectors.itemsize * vectors.shape[1]
-    return [xxhash.xxh3_64_hexdigest(data[at : at + width]) for at in range(0, len(data), width)]

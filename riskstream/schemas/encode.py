@@ -31,15 +31,15 @@ class Scores(NamedTuple):
     """The rest, a column each, all of one length and C-contiguous.
 
     Ids are as they stand in JSON between the quotes. `decisions` are positions in DECISIONS, `degraded` bits, the
-    first of DEGRADED the lowest; `vectors` are digests of 16 letters; `probabilities` are None where the model has but
-    one.
+    first of DEGRADED the lowest; `vectors` uint8[16 n] are their digests in ASCII; `probabilities` are None where the
+    model has but one.
     """
 
     event_ids: Texts
     user_ids: Texts
     scores: NDArray[np.float64]
     decisions: NDArray[np.uint8]
-    vectors: Sequence[str]
+    vectors: NDArray[np.uint8]
     partitions: NDArray[np.int64]
     offsets: NDArray[np.int64]
     event_times: NDArray[np.int64]
@@ -55,6 +55,7 @@ _encode = msgspec.json.Encoder().encode
 _PLAIN = np.array([32 <= code < 127 and chr(code) not in '"\\' for code in range(256)])  # stands in JSON for itself
 _COMMA, _BRACKET, _MINUS, _ZERO = ord(","), ord("]"), ord("-"), np.uint8(ord("0"))
 _DIGEST, _LONGEST = 16, 20  # bytes of a digest, and the most of a whole number
+_USUAL = 512  # bytes that mostly are enough for a row
 # Indexes are unsigned, which spares the compiled code a test for negative ones at every byte.
 _ONE, _TEN, _DIGITS = np.uint64(1), np.uint64(10), np.uint64(19)
 
@@ -65,14 +66,18 @@ _ENDING = _DECISION + len(DECISIONS)
 
 def encode_scores(stamp: Stamp, rows: Scores) -> list[bytes]:
     """Each row's RiskScore. Raises ValueError for a score outside [0, 1] or NaN, which JSON would turn into null."""
-    ends = np.zeros(len(rows.scores) + 1, np.int64)
-    data = _write(
-        ends, _parts(stamp.model, stamp.feature_set, stamp.topic), _arrays(rows.event_ids), _arrays(rows.user_ids),
-        rows.scores, np.frombuffer(_encode(rows.scores.tolist()), np.uint8),  # so that they look as msgspec has them
-        rows.decisions, np.frombuffer("".join(rows.vectors).encode(), np.uint8), rows.partitions, rows.offsets,
-        rows.event_times, stamp.scored_at, rows.duplicates, rows.degraded,
+    numbers = np.frombuffer(_encode(rows.scores.tolist()), np.uint8)  # so that they look as msgspec has them
+    given = (
+        _parts(stamp.model, stamp.feature_set, stamp.topic), _arrays(rows.event_ids), _arrays(rows.user_ids),
+        rows.scores, numbers, rows.decisions, rows.vectors, rows.partitions, rows.offsets, rows.event_times,
+        stamp.scored_at, rows.duplicates, rows.degraded,
     )  # fmt: skip
-    raw = data.tobytes()
+    ends = np.empty(len(rows.scores) + 1, np.int64)
+    out = np.empty(_USUAL * len(ends), np.uint8)
+    if (room := _write(out, ends, *given)) > len(out):
+        out = np.empty(room, np.uint8)
+        _write(out, ends, *given)
+    raw = out[: ends[-1]].tobytes()
     lines = [raw[begin:end] for begin, end in pairwise(ends.tolist())]
     if rows.probabilities is None:
         return lines
@@ -180,18 +185,24 @@ def _put_number(out, at, value):  # type: ignore[no-untyped-def]
 
 
 @njit(
-    types.uint8[::1](
-        types.int64[::1], _TEXTS, _TEXTS, _TEXTS, _F64, _U8, _U8, _U8, _I64, _I64, _I64, types.int64, _BOOL, _U8
+    types.int64(
+        types.uint8[::1], types.int64[::1], _TEXTS, _TEXTS, _TEXTS, _F64, _U8, _U8, _U8, _I64, _I64, _I64, types.int64,
+        _BOOL, _U8,
     ),
     cache=True, nogil=True,
 )  # fmt: skip
 def _write(  # type: ignore[no-untyped-def]  # noqa: PLR0913
-    ends, parts, event_ids, user_ids, scores, numbers, decisions, vectors, partitions, offsets, event_times, scored_at,
-    duplicates, degraded,
+    out, ends, parts, event_ids, user_ids, scores, numbers, decisions, vectors, partitions, offsets, event_times,
+    scored_at, duplicates, degraded,
 ):  # fmt: skip
-    """The rows one after the other; row k ends before `ends[k + 1]`. `numbers` is the text of the list of scores."""
-    out = np.empty(_room(parts, event_ids, user_ids, numbers, len(scores)), np.uint8)
-    at, comma = np.uint64(0), np.uint64(0)
+    """The rows one after the other; row k ends before `ends[k + 1]`. `numbers` is the text of the list of scores.
+
+    Answers how many bytes are enough, and writes nothing when `out` has fewer.
+    """
+    room = _room(parts, event_ids, user_ids, numbers, len(scores))
+    if room > len(out):
+        return room
+    at, comma, ends[0] = np.uint64(0), np.uint64(0), 0
     for row in range(len(scores)):
         if not 0.0 <= scores[row] <= 1.0:
             raise ValueError("a risk score must be a finite number from 0 to 1")
@@ -215,4 +226,4 @@ def _write(  # type: ignore[no-untyped-def]  # noqa: PLR0913
         at = _put_number(out, at, scored_at)
         at = _put_text(out, at, parts, _ENDING + 2 * degraded[row] + duplicates[row])
         ends[row + 1] = at
-    return out[: ends[-1]]
+    return room

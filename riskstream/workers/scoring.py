@@ -13,8 +13,8 @@ from typing import NamedTuple, TypeVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from riskstream.models.digests import digest_letters
 from riskstream.models.domain import Domain
-from riskstream.models.features import vector_digest
 from riskstream.models.history import Aggregates, aggregate
 from riskstream.models.outputs import Answer
 from riskstream.models.policy import Policy
@@ -178,7 +178,7 @@ class Scoring:
                 json_texts(users),
                 scored.scores,
                 scored.decisions,
-                vector_digest(scored.vectors),
+                digest_letters(scored.vectors),
                 places,
                 _at(batch.offset_array, indexes),
                 _at(joined.columns["event_time"], rows),

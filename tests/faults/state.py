@@ -16,8 +16,8 @@ import numpy as np
 import redis
 import xxhash
 
+from riskstream.models.digests import vector_digest
 from riskstream.models.domain import load_domain
-from riskstream.models.features import vector_digest
 from riskstream.models.offline import replay
 from riskstream.schemas.payment import Payment
 from tests.faults.judge import Verdict

@@ -30,7 +30,14 @@ HOMES = {
     "aiokafka": ("workers.drift",),
     "aiohttp": ("workers.drift",),
     "numba": (
-        *("schemas.machine", "schemas.xxh3", "schemas.json_values", "schemas.json_walk", "schemas.column_fill"),
+        *(
+            "schemas.machine",
+            "schemas.xxh3",
+            "schemas.json_values",
+            "schemas.json_walk",
+            "schemas.column_fill",
+            "schemas.reader",
+        ),
         *(
             "schemas.encode",
             "schemas.partitioner",

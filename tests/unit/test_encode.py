@@ -63,7 +63,7 @@ def columns(rows: Sequence[RiskScore]) -> Scores:
         json_texts(Texts.of([row.user_id.encode() for row in rows])),
         column("score", np.float64),
         np.array([DECISIONS.index(row.decision) for row in rows], np.uint8),
-        [row.vector for row in rows],
+        np.frombuffer("".join(row.vector for row in rows).encode(), np.uint8),
         column("partition", np.int64),
         column("offset", np.int64),
         column("event_time", np.int64),

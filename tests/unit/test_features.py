@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from xxhash import xxh3_64_hexdigest
 
 from riskstream.models import history
-from riskstream.models.features import Feature, FeatureSet, Inputs, vector_digest
+from riskstream.models.digests import vector_digest
+from riskstream.models.features import Feature, FeatureSet, Inputs
 from riskstream.models.formulas import history as past
 from riskstream.models.history import aggregate
 from riskstream.models.offline import replay
@@ -187,6 +188,13 @@ def test_a_digest_names_a_vector_alone() -> None:
     assert vector_digest(VECTORS[5:6]) == vector_digest(VECTORS)[5:6]
     assert vector_digest(VECTORS[::-1]) == vector_digest(VECTORS)[::-1]
     assert vector_digest(np.array([[1, 2]], np.float32)) == [xxh3_64_hexdigest(b"\0\0\x80\x3f\0\0\0\x40")]
+
+
+@pytest.mark.parametrize("width", [0, 1, 4, 5, 32, 33, 46, 60, 61, 200])
+def test_a_digest_is_the_librarys_hash_however_many_features_there_are(width: int) -> None:
+    vectors = np.random.default_rng(width).normal(size=(20, width)).astype(np.float32)
+    assert vector_digest(vectors) == [xxh3_64_hexdigest(vector.tobytes()) for vector in vectors]
+    assert vector_digest(vectors[:, ::2]) == [xxh3_64_hexdigest(vector[::2].tobytes()) for vector in vectors]
 
 
 def test_a_table_that_makes_no_sense_is_refused() -> None:

@@ -9,8 +9,9 @@ import pytest
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
+from riskstream.models.digests import vector_digest
 from riskstream.models.domain import Domain, load_domain
-from riskstream.models.features import FeatureSet, vector_digest
+from riskstream.models.features import FeatureSet
 from riskstream.models.history import aggregate
 from riskstream.models.offline import CHUNK, Log, read_log, replay, write_log
 from riskstream.models.payment import DOMAIN

@@ -40,8 +40,8 @@ class Batch:
             list(map(Message.value, messages)),
             [timestamp if kind else -1 for kind, timestamp in map(Message.timestamp, messages)],
         )
-        partitions = cast(list[int], list(map(Message.partition, messages)))
-        offsets = cast(list[int], list(map(Message.offset, messages)))
+        partitions = cast("list[int]", list(map(Message.partition, messages)))
+        offsets = cast("list[int]", list(map(Message.offset, messages)))
         return cls(topic, messages, partitions, offsets, records, group)
 
     def __post_init__(self) -> None:

@@ -1,4 +1,5 @@
-"""One compiled pass from the places of fields in a batch's bytes to its columns: see `json_walk` and `columns`."""
+"""One compiled pass from the places of fields in a batch's bytes to its columns: see `json_walk` and `columns`. `reader`
+calls all of them in one."""
 
 import numpy as np
 from numba import njit, types

@@ -1,5 +1,7 @@
-"""One compiled pass from the places of fields in a batch's bytes to its columns: see `json_walk` and `columns`. `reader`
-calls all of them in one."""
+"""One compiled pass from the places of fields in a batch's bytes to its columns: see `json_walk` and `columns`.
+
+`reader` calls it and the walk together.
+"""
 
 import numpy as np
 from numba import njit, types

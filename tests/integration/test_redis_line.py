@@ -77,6 +77,13 @@ def test_a_change_is_told_once_until_the_key_is_read_again(line: RedisLine, othe
         assert line.changed() == set()
 
 
+def test_a_change_that_came_with_an_answer_waits_in_the_client_and_is_told(line: RedisLine) -> None:
+    keep(line, b"a")
+    assert line.changed() == set()
+    line.ask([(b"SET", b"a", b"1")])  # Redis answers, and tells of the change in the same breath
+    assert line.changed() == {b"a"}
+
+
 def test_what_is_read_without_being_kept_is_not_told(line: RedisLine, other: "redis.Redis") -> None:
     line.ask([(b"GET", b"a")])
     other.set("a", 1)

@@ -75,16 +75,16 @@ def _is_id(longest: int | None) -> bool:
 
 
 def fact_rows(layout: FactLayout) -> Callable[[Columns, NDArray[np.int64]], NDArray[np.int64]]:
-    """The `facts` of a domain whose columns bear the names of the fact's words."""
+    """The `facts` of a domain whose columns bear the names of the fact's words. Of a fraction, the whole part."""
 
     names = layout.words[1:]
 
     def rows(columns: Columns, offsets: NDArray[np.int64]) -> NDArray[np.int64]:
-        words, places, _ = choose(columns, names)
+        words, places, is_float = choose(columns, names)
         if words.shape[1] != len(offsets):  # compiled code does not check indexes
             raise ValueError(f"columns of {words.shape[1]} events, and offsets of {len(offsets)}")
         facts = np.empty((len(offsets), len(layout.words)), WORD)
-        _lay(words, places, offsets, facts)
+        _lay(words, places, is_float, offsets, facts)
         return facts
 
     return rows
@@ -95,12 +95,16 @@ _PLACES = types.Array(types.int64, 1, "C", readonly=True)
 _OFFSETS = types.Array(types.int64, 1, "A", readonly=True)
 
 
-@njit(types.void(_TABLE, _PLACES, _OFFSETS, types.int64[:, ::1]), cache=True, nogil=True)
-def _lay(words, places, offsets, facts):  # type: ignore[no-untyped-def]
+_FLAGS = types.Array(types.boolean, 1, "C", readonly=True)
+
+
+@njit(types.void(_TABLE, _PLACES, _FLAGS, _OFFSETS, types.int64[:, ::1]), cache=True, nogil=True)
+def _lay(words, places, is_float, offsets, facts):  # type: ignore[no-untyped-def]
     for row in range(len(offsets)):
         facts[row, 0] = offsets[row]
         for word in range(len(places)):
-            facts[row, 1 + word] = words[places[word], row]
+            bits = words[places[word], row]
+            facts[row, 1 + word] = np.int64(np.int64(bits).view(np.float64)) if is_float[word] else bits
 
 
 def load_domain(path: str) -> Domain:

@@ -93,7 +93,7 @@ class ColumnTable:
 
     @cached_property
     def layout(self) -> "Layout":
-        """Of `Columns` that have them."""
+        """Of `PackedColumns` with a row for each, in this order."""
         return Layout({name: row.dtype is np.float64 for name, row in self.rows.items()})
 
     def of(self, fields: Mapping[str, Sequence[Any]]) -> dict[str, Array]:
@@ -107,7 +107,7 @@ float64 where the third, bool[k], is true, and whole numbers where not."""
 
 
 class Layout:
-    """Which row of `Columns.words` is whose."""
+    """Which row of `PackedColumns.words` is whose."""
 
     def __init__(self, is_float: Mapping[str, bool]) -> None:
         """The columns in order, with whether they are bits of a float64."""
@@ -123,9 +123,9 @@ class Layout:
         return self._chosen[names]
 
 
-class Columns(Mapping[str, Array]):
-    """Columns by name as rows of one array, `words` int64[c, n], which may have more of them. Compiled code takes them
-    all at once; an array by itself is made when somebody asks for it."""
+class PackedColumns(Mapping[str, Array]):
+    """Columns by name as the first rows of one array, `words` int64[c, n]. Compiled code takes them all at once; an
+    array by itself is made when somebody asks for it."""
 
     __slots__ = ("layout", "words")
 
@@ -144,13 +144,14 @@ class Columns(Mapping[str, Array]):
 
 
 def choose(columns: Mapping[str, Array], names: tuple[str, ...]) -> Chosen:
-    """Columns of numbers, or of codes and hashes, as compiled code takes them; `Columns` just as they are."""
-    if isinstance(columns, Columns):
+    """Columns of numbers, or of codes and hashes, as compiled code takes them; packed ones just as they
+    are. Raises KeyError."""
+    if isinstance(columns, PackedColumns):
         return columns.words, *columns.layout.choose(names)
     some = [columns[name] for name in names]
     is_float = np.array([np.issubdtype(column.dtype, np.floating) for column in some], np.bool_)
     bits = [
-        column.astype(np.float64).view(np.int64) if fraction else column.astype(np.int64)
+        np.asarray(column, np.float64).view(np.int64) if fraction else np.asarray(column, np.int64)
         for column, fraction in zip(some, is_float.tolist(), strict=True)
     ]
     return np.array(bits, np.int64).reshape(len(bits), -1 if bits else 0), np.arange(len(bits)), is_float

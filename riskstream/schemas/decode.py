@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from riskstream.schemas import exact
-from riskstream.schemas.columns import Columns, ColumnTable
+from riskstream.schemas.columns import ColumnTable, PackedColumns
 from riskstream.schemas.dead_letter import Rejection
 from riskstream.schemas.explain import REFUSALS, explain
 from riskstream.schemas.payment import Payment
@@ -139,7 +139,7 @@ class Decoder:
             rows = np.delete(rows, list(rejections))
             words = words.take(rows, axis=1)
         event_ids, users = Texts(data, words[-4], words[-3]), Texts(data, words[-2], words[-1])
-        return Decoded(rows, Columns(self._table.layout, words), event_ids, users, rejections)
+        return Decoded(rows, PackedColumns(self._table.layout, words), event_ids, users, rejections)
 
     def _judge(
         self, records: Records, data: NDArray[np.uint8], words: NDArray[np.int64], doubtful: Sequence[int]

@@ -21,7 +21,7 @@ START, LENGTH, ROOM, STORED, USED, OWNER, LAID, STATE = range(8)
 # Bits of STATE: facts wait to be written, as a whole; or are on their way; the user's profile is known.
 PENDING, ANEW, UNDER_WAY, PROFILED = 1, 2, 4, 8
 
-NOWHERE = -1
+_NOWHERE = -1
 
 _SIZES = np.array(sorted(size << shift for size in (4, 6) for shift in range(40)))
 """Of rooms, in rows."""
@@ -42,7 +42,7 @@ class FactMemory:
         """Seats taken, by owner."""
         self._unused: list[int] = []
         self._seated, self._turn = 0, 0
-        self._rooms = np.array([0, *[NOWHERE] * len(_SIZES)], np.int64)
+        self._rooms = np.array([0, *[_NOWHERE] * len(_SIZES)], np.int64)
         """Where no room ever was; then of each size the first that stands empty, whose first word is the next one."""
 
     def take(self, owner: int, lengths: Ints) -> Ints:
@@ -150,7 +150,7 @@ class FactMemory:
         needed = int(self.seats[:, ROOM].sum() + _SIZES[sizes].sum())
         rows = len(self.facts) if needed * 8 < len(self.facts) * 7 else 2 * needed
         packed = cache_lines.empty((rows, self._words), WORD)
-        self._rooms[:] = NOWHERE
+        self._rooms[:] = _NOWHERE
         self._rooms[0] = _pack(self.seats, self.facts, packed)
         self.facts = packed
 
@@ -214,9 +214,9 @@ _part = njit(nogil=True)
 
 @_part
 def _taken(size, facts, rooms):  # type: ignore[no-untyped-def]
-    """Where a room is that was empty until now, NOWHERE if there is no space for one."""
+    """Where a room is that was empty until now, _NOWHERE if there is no space for one."""
     start = rooms[1 + size]
-    if start != NOWHERE:
+    if start != _NOWHERE:
         rooms[1 + size] = facts[start, 0]
     elif rooms[0] + _SIZES[size] <= len(facts):
         start = rooms[0]
@@ -234,7 +234,7 @@ def _take(sizes, facts, rooms, starts):  # type: ignore[no-untyped-def]
     """Whether there was space for all."""
     for k in range(len(sizes)):
         starts[k] = _taken(sizes[k], facts, rooms)
-        if starts[k] == NOWHERE:
+        if starts[k] == _NOWHERE:
             return False
     return True
 
@@ -255,7 +255,7 @@ def _move(of, lengths, seats, facts, rooms, grown):  # type: ignore[no-untyped-d
         if grown[k] == 0:
             continue
         start = _taken(size, facts, rooms)
-        if start == NOWHERE:
+        if start == _NOWHERE:
             return k
         for row in range(min(seat[LENGTH], _SIZES[size])):
             facts[start + row] = facts[seat[START] + row]

@@ -12,7 +12,7 @@ from numba import njit, types
 from numpy.typing import NDArray
 
 from riskstream.models.domain import Domain
-from riskstream.schemas.columns import Columns, Layout
+from riskstream.schemas.columns import Layout, PackedColumns
 from riskstream.schemas.score import PROFILE_INVALID, PROFILE_STALE, PROFILE_UNAVAILABLE
 from riskstream.workers.cache_lines import LINE, empty
 
@@ -51,12 +51,12 @@ class Profiles:
         """
         words, degraded = np.empty((len(self._layout.place), len(seats)), np.int64), np.empty(len(seats), np.uint8)
         _join(self._kept, seats, event_time, self._max_age_ms, self._missing, words, degraded)
-        return Columns(self._layout, words), degraded
+        return PackedColumns(self._layout, words), degraded
 
     def unavailable(self, count: int) -> tuple[Mapping[str, NDArray[Any]], NDArray[np.uint8]]:
         """The same of events whose profiles cannot be known."""
         words = np.repeat(self._missing[0, FIELDS:, np.newaxis], count, axis=1).view(np.int64)
-        return Columns(self._layout, words), np.full(count, PROFILE_UNAVAILABLE, np.uint8)
+        return PackedColumns(self._layout, words), np.full(count, PROFILE_UNAVAILABLE, np.uint8)
 
     def _table(self, rows: int) -> NDArray[np.float64]:
         """Of whole lines, so that most domains' profiles take one each."""

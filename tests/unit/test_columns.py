@@ -8,7 +8,7 @@ import pytest
 from xxhash import xxh3_64_intdigest
 
 from riskstream.models.payment import COLUMNS, COUNTRIES
-from riskstream.schemas.columns import Code, Column, Columns, Digits, Hash, Integer, Layout, Number, choose
+from riskstream.schemas.columns import Code, Column, Digits, Hash, Integer, Layout, Number, PackedColumns, choose
 from riskstream.schemas.payment import Payment
 from tests.unit.payment_log import payments
 
@@ -51,7 +51,7 @@ def test_a_whole_log_is_converted_as_its_events_are() -> None:
 
 def test_columns_are_found_by_name_in_one_array_and_are_of_its_bits() -> None:
     whole, fractions = np.array([3, -4]), np.array([0.5, np.nan])
-    columns = Columns(Layout({"whole": False, "fraction": True}), np.array([whole, fractions.view(np.int64)]))
+    columns = PackedColumns(Layout({"whole": False, "fraction": True}), np.array([whole, fractions.view(np.int64)]))
     np.testing.assert_array_equal(columns["whole"], whole)
     np.testing.assert_array_equal(columns["fraction"], fractions)
     assert list(columns) == ["whole", "fraction"]
@@ -60,7 +60,7 @@ def test_columns_are_found_by_name_in_one_array_and_are_of_its_bits() -> None:
 def test_what_is_chosen_is_the_same_of_one_array_and_of_many() -> None:
     many = {"a": np.array([1, 2], np.int32), "b": np.array([0.5, 1.5], np.float32), "c": np.array([True, False])}
     bits = np.array([[1, 2], np.array([0.5, 1.5]).view(np.int64), [1, 0]])
-    one = Columns(Layout({"a": False, "b": True, "c": False}), bits)
+    one = PackedColumns(Layout({"a": False, "b": True, "c": False}), bits)
     for names in (("b", "a"), ("c",), ()):
         (words, rows, is_float), (others, places, are_float) = choose(many, names), choose(one, names)
         np.testing.assert_array_equal(words[rows], others[places].reshape(words[rows].shape))
@@ -68,7 +68,7 @@ def test_what_is_chosen_is_the_same_of_one_array_and_of_many() -> None:
 
 
 def test_a_column_that_is_not_there_is_a_bug() -> None:
-    some: list[Mapping[str, Any]] = [{}, Columns(Layout({}), np.empty((0, 2), np.int64))]
+    some: list[Mapping[str, Any]] = [{}, PackedColumns(Layout({}), np.empty((0, 2), np.int64))]
     for columns in some:
         with pytest.raises(KeyError):
             choose(columns, ("amount",))

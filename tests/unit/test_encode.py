@@ -98,6 +98,13 @@ def test_only_the_rows_that_were_taken_are_written() -> None:
     assert [decode_score(line).event_id for line in encode_scores(STAMP, taken)] == ["e-2", "e-0", "e-1"]
 
 
+def test_rows_may_be_far_longer_than_usual() -> None:
+    rows = [usual(event_id=chr(1) * 64, user_id=chr(1) * 64, topic="t" * 249) for _ in range(3)]
+    encoded = encode_scores(STAMP._replace(topic="t" * 249), columns(rows))
+    assert encoded == [msgspec.json.encode(row) for row in rows]
+    assert len(encoded[0]) > 1_024
+
+
 def test_names_are_escaped_and_may_change_from_one_batch_to_the_next() -> None:
     for name in ('a"b@1', "c\\d@2"):
         (line,) = encode_scores(STAMP._replace(model=name, topic=name), columns([USUAL]))

@@ -113,6 +113,15 @@ def test_of_a_batch_that_is_partly_answered_already_the_rest_is_answered(scoring
     assert dead(outcome) == [(1, "0"), (0, "4")]
 
 
+def test_what_is_behind_a_dead_letter_is_answered_and_counted_as_itself(scoring: Scoring) -> None:
+    outcome = scoring(batch((1, 0, None), (1, 1, 9), (1, 2, 1)))
+    scoring.absorb(outcome)
+    assert [offset for _, offset, *_ in said(outcome)] == [1, 2]
+    assert outcome.scored.rows.tolist() == [0, 1]
+    assert dead(outcome) == [(1, "0")]
+    assert scoring.metrics.registry.get_sample_value("riskstream_events_total") == 3
+
+
 def test_what_is_answered_already_is_neither_answered_nor_committed_again(scoring: Scoring) -> None:
     outcome = scoring(batch((0, 0, 1), (0, 1, None), (0, 2, 3)))
     assert (outcome.records, outcome.offsets) == ([], {})

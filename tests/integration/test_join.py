@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from threading import Timer
 
 import msgspec
@@ -27,6 +28,7 @@ from riskstream.workers.history_store import HistoryStore
 from riskstream.workers.join import Join, Joined
 from riskstream.workers.metrics import Metrics
 from riskstream.workers.profiles import Profiles
+from riskstream.workers.redis_line import connect
 from riskstream.workers.working_set import LogSpan, Partition, WorkingSet
 from tests.support.stores import quick_store
 
@@ -108,6 +110,18 @@ def writing(join: Join) -> Join:
     return join
 
 
+@contextmanager
+def writes_go_on_soon(server: RedisServer) -> Iterator[None]:
+    """Inside, a Redis whose writes are paused comes to them in a moment. By a client of its own: the join's is used,
+    and closed, by another thread."""
+    client = connect(server.url, 5_000)
+    timer = Timer(0.02, client.client_unpause)
+    timer.start()
+    yield
+    timer.join()
+    client.close()
+
+
 def partition_of(join: Join) -> Partition:
     return join.working_set.partitions[0]
 
@@ -160,8 +174,8 @@ def test_who_reads_while_writes_are_on_their_way_finds_what_they_lead_to(
 ) -> None:
     join = writing(new_join(private_redis.url))
     join.write_behind_ms = join.write_behind_users = 10**9  # nothing more is due
-    Timer(0.02, join.store.client.client_unpause).start()
-    joined(join, 3, payment("new"))
+    with writes_go_on_soon(private_redis):
+        joined(join, 3, payment("new"))
     assert partition_of(join).applied.offset == 3
 
 
@@ -191,8 +205,8 @@ def test_state_that_is_taken_while_writes_are_on_their_way_is_what_they_lead_to(
 ) -> None:
     join = writing(new_join(private_redis.url))
     keys = partition_of(join).keys
-    Timer(0.02, join.store.client.client_unpause).start()
-    (mark,) = join.store.applied([keys])
+    with writes_go_on_soon(private_redis):
+        (mark,) = join.store.applied([keys])
     assert join.working_set.open(0, keys, mark, LogSpan(0, 3)) == 3
     assert past(joined(join, 3, payment("u"))) == [0, 1, 2]
 

@@ -30,7 +30,10 @@ from riskstream.workers.working_set import WorkingSet
 
 log = structlog.get_logger(__name__)
 
-FENCED_MOST, FENCED_WITHIN_S = 5, 60.0
+FENCED_LEAST, FENCED_MOST, FENCED_WITHIN_S = 4, 8, 60.0
+"""So many times a worker is fenced before it leaves. Each has a patience of its own: of two in a slot one is to stay."""
+FENCED_PAUSES = 5.0
+"""Of the usual ones. Opening two producers takes some tenths of a second: two workers should seldom do it at once."""
 LOST_WITHIN_S = 30.0
 SHOW_EVERY_S = 1.0
 
@@ -76,6 +79,7 @@ class Loop:
     stopping: bool = False
     _halted: set[int] = field(default_factory=set)
     _fenced: Recurrence = field(init=False)
+    _patience: int = field(default_factory=lambda: random.randint(FENCED_LEAST, FENCED_MOST))
     _lost: Recurrence = field(init=False)
     _watchdog: Watchdog = field(init=False)
     _failing_since: float | None = None
@@ -102,8 +106,8 @@ class Loop:
                 self._doubt_batch("aborted", str(error))
                 self._back_off(Unavailable(str(error)))
             except Fenced as error:
-                self._note_fenced()
                 self._doubt_batch("unclear", str(error))
+                self._give_way()
             except OutcomeUnclear as error:
                 self._doubt_batch("unclear", str(error))
                 self._back_off(Unavailable(str(error)))
@@ -152,7 +156,7 @@ class Loop:
         if self._watchdog.is_due():
             self._watch()
         if batch is None:
-            self.join.flush_if_due()
+            self.join.write_behind()
             self._publish_stats()
         else:
             self._process(batch)
@@ -174,6 +178,7 @@ class Loop:
         self.scoring.absorb(outcome)
         if jumps := self.ownership.past_gaps(batch.next_offsets):
             self.source.seek(jumps)
+        self.join.write_behind()
 
     def _publish_stats(self, *, now: bool = False) -> None:
         """In a transaction of their own, when no batch comes that they could go with."""
@@ -228,9 +233,13 @@ class Loop:
         log.warning("state is lost", cause=lost.cause, partitions=lost.partitions, times=times, pause_s=round(pause, 1))
         self.sleep(pause)
 
-    def _note_fenced(self) -> None:
-        if self._fenced.note() >= FENCED_MOST:
+    def _give_way(self) -> None:
+        """Two workers of one slot fence each other until one leaves. By turns: who opens while the other does has one
+        producer, and the other the second, so that both are fenced, and both would leave."""
+        times = self._fenced.note()
+        if times >= self._patience:
             raise Halt("another worker runs under the same RISKSTREAM_SLOT. Give each replica its own slot.")
+        self.sleep(FENCED_PAUSES * pause_s(times) * random.random())
 
     def _back_off(self, error: Unavailable) -> None:
         now = self.clock()

@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry
 from riskstream.schemas.facts import COMMON_WORDS, FactLayout
 from riskstream.workers.errors import Aborted, Fenced, Halt, OutcomeUnclear, StateLost, Unavailable
 from riskstream.workers.health import Status
-from riskstream.workers.loop import Loop, Pace
+from riskstream.workers.loop import FENCED_LEAST, FENCED_MOST, FENCED_WITHIN_S, Loop, Pace
 from riskstream.workers.metrics import Metrics
 from riskstream.workers.rejection_limit import RejectionLimit
 from riskstream.workers.working_set import WorkingSet
@@ -69,7 +69,7 @@ class Ownership:
 
 
 class Join:
-    def flush_if_due(self) -> None:
+    def write_behind(self) -> None:
         pass
 
 
@@ -133,8 +133,19 @@ def test_state_that_is_lost_again_and_again_is_waited_for_longer_each_time() -> 
     assert max(clock.slept) <= 5
 
 
-def test_who_is_fenced_five_times_in_a_minute_shares_its_slot() -> None:
-    end, _ = ended(failing(Fenced("epoch"), times=5))
+def test_who_is_fenced_again_and_again_in_a_minute_shares_its_slot() -> None:
+    end, _ = ended(failing(Fenced("epoch"), times=FENCED_MOST))
     assert isinstance(end, Halt)
     assert "RISKSTREAM_SLOT" in str(end)
-    assert isinstance(ended(failing(Fenced("epoch"), times=4))[0], Told)
+    assert isinstance(ended(failing(Fenced("epoch"), times=FENCED_LEAST - 1))[0], Told)
+
+
+def test_two_that_fence_each_other_are_not_equally_patient() -> None:
+    slept = {len(ended(failing(Fenced("epoch"), times=FENCED_MOST))[1].slept) for _ in range(100)}
+    assert slept == set(range(FENCED_LEAST - 1, FENCED_MOST))
+
+
+def test_who_is_fenced_again_and_again_does_not_open_at_once() -> None:
+    _, clock = ended(failing(Fenced("epoch"), times=FENCED_MOST))
+    assert clock.slept[0] == 0
+    assert 0 < sum(clock.slept) < FENCED_WITHIN_S

@@ -14,8 +14,8 @@ Hence a caller that keeps each user's last `capacity` facts, or more of them, an
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -75,7 +75,7 @@ class HistorySpec:
         )
 
 
-class Aggregates(NamedTuple):
+class Aggregates(msgspec.Struct, frozen=True):
     """Per event: the history columns, and the row of the fact that it repeats, -1 if it is new."""
 
     values: Floats

@@ -6,7 +6,7 @@ There is no clock here. A record's outcome depends on the record alone, so a rep
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -27,7 +27,7 @@ FOREVER_MS = 2**62
 REQUIRED = frozenset(("event_id", "user_id", "event_time"))
 
 
-class Records(NamedTuple):
+class Records(msgspec.Struct, frozen=True):
     """A batch as it was consumed, one column each. A timestamp is epoch milliseconds, -1 if unknown."""
 
     keys: Sequence[bytes | None]
@@ -35,7 +35,7 @@ class Records(NamedTuple):
     timestamps: Sequence[int]
 
 
-class Decoded(NamedTuple):
+class Decoded(msgspec.Struct, frozen=True):
     """Every record of the batch, once: either its index is in `rows`, int64[n], or it is rejected.
 
     Aligned with `rows`, and each C-contiguous: `columns`, an array for each column of the domain's table; `event_ids`,
@@ -130,11 +130,12 @@ class Decoder:
 
     def __call__(self, records: Records) -> Decoded:
         """Every index of `records` ends up in exactly one of rows and rejections. Never raises, whatever the bytes."""
-        data, words, doubtful = self._read(*records)
+        read = self._read(records.keys, records.values, records.timestamps)
+        data, words = read.data, read.words
         rows = np.arange(len(records.keys))
         rejections: dict[int, Rejection] = {}
-        if doubtful:
-            data, rejections = self._judge(records, data, words, doubtful)
+        if read.doubtful:
+            data, rejections = self._judge(records, data, words, read.doubtful)
         if rejections:
             rows = np.delete(rows, list(rejections))
             words = words.take(rows, axis=1)
@@ -145,7 +146,7 @@ class Decoder:
         self, records: Records, data: NDArray[np.uint8], words: NDArray[np.int64], doubtful: Sequence[int]
     ) -> tuple[NDArray[np.uint8], dict[int, Rejection]]:
         """Fill the words of doubtful rows that are good after all: the data with their ids, and the others."""
-        keys, values, timestamps = records
+        keys, values, timestamps = records.keys, records.values, records.timestamps
         outcomes = {row: self._rules.judge(keys[row], values[row], timestamps[row]) for row in doubtful}
         rejections = {row: outcome for row, outcome in outcomes.items() if isinstance(outcome, Rejection)}
         if len(rejections) == len(doubtful):

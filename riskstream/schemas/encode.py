@@ -7,7 +7,6 @@ gives. A module of its own: who only reads scores need not wait for the compiler
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from itertools import pairwise
-from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -18,7 +17,7 @@ from riskstream.schemas.score import DECISIONS, DEGRADED
 from riskstream.schemas.texts import Texts
 
 
-class Stamp(NamedTuple):
+class Stamp(msgspec.Struct, frozen=True):
     """What all scores of a batch have in common."""
 
     model: str
@@ -27,12 +26,12 @@ class Stamp(NamedTuple):
     scored_at: int
 
 
-class Scores(NamedTuple):
+class Scores(msgspec.Struct, frozen=True):
     """The rest, a column each, all of one length and C-contiguous.
 
-    Ids are as they stand in JSON between the quotes. `decisions` are positions in DECISIONS, `degraded` bits, the
-    first of DEGRADED the lowest; `vectors` uint8[16 n] are their digests in ASCII; `probabilities` are None where the
-    model has but one.
+    `event_ids` are as they stand in JSON between the quotes, `user_ids` in UTF-8. `decisions` are positions in
+    DECISIONS, `degraded` bits, the first of DEGRADED the lowest; `vectors` uint8[16 n] are their digests in ASCII;
+    `probabilities` are None where the model has but one.
     """
 
     event_ids: Texts
@@ -56,6 +55,7 @@ _PLAIN = np.array([32 <= code < 127 and chr(code) not in '"\\' for code in range
 _COMMA, _BRACKET, _MINUS, _ZERO = ord(","), ord("]"), ord("-"), np.uint8(ord("0"))
 _DIGEST, _LONGEST = 16, 20  # bytes of a digest, and the most of a whole number
 _USUAL = 512  # bytes that mostly are enough for a row
+_TO_QUOTE = -1
 # Indexes are unsigned, which spares the compiled code a test for negative ones at every byte.
 _ONE, _TEN, _DIGITS = np.uint64(1), np.uint64(10), np.uint64(19)
 
@@ -67,16 +67,19 @@ _ENDING = _DECISION + len(DECISIONS)
 def encode_scores(stamp: Stamp, rows: Scores) -> list[bytes]:
     """Each row's RiskScore. Raises ValueError for a score outside [0, 1] or NaN, which JSON would turn into null."""
     numbers = np.frombuffer(_encode(rows.scores.tolist()), np.uint8)  # so that they look as msgspec has them
+    parts, users, quoted = _parts(stamp.model, stamp.feature_set, stamp.topic), _arrays(rows.user_ids), False
     given = (
-        _parts(stamp.model, stamp.feature_set, stamp.topic), _arrays(rows.event_ids), _arrays(rows.user_ids),
         rows.scores, numbers, rows.decisions, rows.vectors, rows.partitions, rows.offsets, rows.event_times,
         stamp.scored_at, rows.duplicates, rows.degraded,
     )  # fmt: skip
     ends = np.empty(len(rows.scores) + 1, np.int64)
     out = np.empty(_USUAL * len(ends), np.uint8)
-    if (room := _write(out, ends, *given)) > len(out):
-        out = np.empty(room, np.uint8)
-        _write(out, ends, *given)
+    # Mostly once: it has the room, and ids stand in JSON as they are.
+    while needed := _write(out, ends, parts, _arrays(rows.event_ids), users, quoted, *given):
+        if needed == _TO_QUOTE:
+            users, quoted = _arrays(json_texts(rows.user_ids)), True
+        else:
+            out = np.empty(needed, np.uint8)
     raw = out[: ends[-1]].tobytes()
     lines = [raw[begin:end] for begin, end in pairwise(ends.tolist())]
     if rows.probabilities is None:
@@ -86,9 +89,7 @@ def encode_scores(stamp: Stamp, rows: Scores) -> list[bytes]:
 
 
 def json_texts(texts: Texts) -> Texts:
-    """Texts in UTF-8 as they stand in JSON between the quotes; ids mostly stand there as they are."""
-    if _are_plain(_arrays(texts)):
-        return texts
+    """Texts in UTF-8 as they stand in JSON between the quotes."""
     return Texts.of([_encode(value.decode())[1:-1] for value in texts.tolist()])
 
 
@@ -128,14 +129,13 @@ _F64, _I64, _U8, _BOOL = map(_array, (types.float64, types.int64, types.uint8, t
 _TEXTS = types.Tuple((_U8, _I64, _I64))
 
 
-@njit(types.boolean(_TEXTS), cache=True, nogil=True)
-def _are_plain(texts):  # type: ignore[no-untyped-def]
+@njit(cache=True, nogil=True)
+def _is_plain(texts, row):  # type: ignore[no-untyped-def]
     data, start, length = texts
-    for row in range(len(start)):
-        for place in range(start[row], start[row] + length[row]):
-            if not _PLAIN[data[place]]:
-                return False
-    return True
+    plain = True
+    for place in range(start[row], start[row] + length[row]):
+        plain &= _PLAIN[data[place]]
+    return plain
 
 
 @njit(cache=True, nogil=True)
@@ -186,18 +186,19 @@ def _put_number(out, at, value):  # type: ignore[no-untyped-def]
 
 @njit(
     types.int64(
-        types.uint8[::1], types.int64[::1], _TEXTS, _TEXTS, _TEXTS, _F64, _U8, _U8, _U8, _I64, _I64, _I64, types.int64,
-        _BOOL, _U8,
+        types.uint8[::1], types.int64[::1], _TEXTS, _TEXTS, _TEXTS, types.boolean, _F64, _U8, _U8, _U8, _I64, _I64,
+        _I64, types.int64, _BOOL, _U8,
     ),
     cache=True, nogil=True,
 )  # fmt: skip
 def _write(  # type: ignore[no-untyped-def]  # noqa: PLR0913
-    out, ends, parts, event_ids, user_ids, scores, numbers, decisions, vectors, partitions, offsets, event_times,
-    scored_at, duplicates, degraded,
+    out, ends, parts, event_ids, user_ids, quoted, scores, numbers, decisions, vectors, partitions, offsets,
+    event_times, scored_at, duplicates, degraded,
 ):  # fmt: skip
     """The rows one after the other; row k ends before `ends[k + 1]`. `numbers` is the text of the list of scores.
 
-    Answers how many bytes are enough, and writes nothing when `out` has fewer.
+    Answers 0 when all are written; else how many bytes `out` needs, or _TO_QUOTE if users are not `quoted` yet and one
+    has an id that does not stand in JSON as it is.
     """
     room = _room(parts, event_ids, user_ids, numbers, len(scores))
     if room > len(out):
@@ -206,6 +207,8 @@ def _write(  # type: ignore[no-untyped-def]  # noqa: PLR0913
     for row in range(len(scores)):
         if not 0.0 <= scores[row] <= 1.0:
             raise ValueError("a risk score must be a finite number from 0 to 1")
+        if not (quoted or _is_plain(user_ids, row)):
+            return _TO_QUOTE
         at = _put_text(out, at, parts, _EVENT)
         at = _put_text(out, at, event_ids, row)
         at = _put_text(out, at, parts, _USER)
@@ -226,4 +229,4 @@ def _write(  # type: ignore[no-untyped-def]  # noqa: PLR0913
         at = _put_number(out, at, scored_at)
         at = _put_text(out, at, parts, _ENDING + 2 * degraded[row] + duplicates[row])
         ends[row + 1] = at
-    return room
+    return 0

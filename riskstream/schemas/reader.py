@@ -29,7 +29,7 @@ class Limits(NamedTuple):
     max_future_ms: int
 
 
-class Reading(NamedTuple):
+class Reading(msgspec.Struct, frozen=True):
     """What the reader makes of a batch.
 
     `words` int64[columns + 4, n]: the columns' bits, then where each event_id begins in `data` uint8[m], its size, and

@@ -1,13 +1,13 @@
 """A column of texts as the bytes of one array, which compiled code reads without a Python object for each."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 
-class Texts(NamedTuple):
+class Texts(msgspec.Struct, frozen=True):
     """Text k is `data[start[k] : start[k] + length[k]]`; `data` uint8[m], `start` and `length` int64[n]."""
 
     data: NDArray[np.uint8]

@@ -1,8 +1,8 @@
 """What the metrics say of committed batches. A small one is only noted: many are counted together, or for a reader."""
 
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Mapping, Sequence
-from itertools import chain
+from itertools import chain, pairwise
 from threading import Lock
 from typing import NamedTuple
 
@@ -24,7 +24,8 @@ class Committed(NamedTuple):
     """A batch whose commit was confirmed at `time`, in seconds since 1970, and what became of its records.
 
     `degraded` is of all events that were accepted, and of `misses` of them the user was not in memory; `decisions` and
-    `repeated` are of their `rows` that were answered; `refused` are dead letters.
+    `repeated` are of their `rows` that were answered; `refused` are dead letters. `ended`: when each stage did, in
+    seconds, and first what came before them.
     """
 
     batch: Batch
@@ -35,6 +36,7 @@ class Committed(NamedTuple):
     degraded: NDArray[np.uint8]
     misses: int
     refused: Mapping[int, Rejection]
+    ended: Mapping[str, float]
 
 
 class BatchCounts:
@@ -60,6 +62,7 @@ class BatchCounts:
             if waiting := [self._waiting.popleft() for _ in range(len(self._waiting))]:
                 self._count_outcomes(waiting)
                 self._count_records(waiting)
+                self._count_seconds(waiting)
 
     def _count_outcomes(self, waiting: Sequence[Committed]) -> None:
         metrics = self._metrics
@@ -88,6 +91,14 @@ class BatchCounts:
         stamps = np.concatenate([batch.timestamp_array for batch in batches])
         ages = np.repeat([each.time for each in waiting], sizes) - stamps / 1000
         metrics.event_age_seconds.observe_all(np.maximum(ages[stamps >= 0], 0.0))
+
+    def _count_seconds(self, waiting: Sequence[Committed]) -> None:
+        spent = defaultdict(list)
+        for each in waiting:
+            for (_, begun), (stage, ended) in pairwise(each.ended.items()):
+                spent[stage].append(ended - begun)
+        for stage, seconds in spent.items():
+            self._metrics.stage_seconds[stage].observe_all(seconds)
 
 
 def _tally(codes: Sequence[NDArray[np.uint8]]) -> list[tuple[int, int]]:

@@ -3,8 +3,9 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -25,7 +26,7 @@ Ints = NDArray[np.int64]
 _NOTHING = np.empty(0, np.int64)
 
 
-class Joined(NamedTuple):
+class Joined(msgspec.Struct, frozen=True):
     """Columns of the accepted events with their users' histories and profiles. `degraded`: uint8[n], bits as in
     schemas.score; `misses`: how many events' users were not in memory."""
 
@@ -38,8 +39,8 @@ class Joined(NamedTuple):
 
 @dataclass(slots=True)
 class Join:
-    """Reads what is missing in one round trip, and writes behind what was committed: Redis does that while the batch
-    goes on, and the next one to write sees to it."""
+    """Reads what is missing in one round trip, and writes behind what was committed: between batches, so that no answer
+    waits for it, and Redis does it while the next batch goes on."""
 
     domain: Domain
     working_set: WorkingSet
@@ -68,6 +69,7 @@ class Join:
         columns, users = decoded.columns, decoded.users
         event_time = columns["event_time"]
         partial = self._note_since(numbers, event_time)
+        self._commit_firsts()
         seats = self.working_set.find(numbers, users)
         misses, answered = self._read(seats, numbers, users)
         unread = _NOTHING if answered else (seats == NOBODY).nonzero()[0]
@@ -84,24 +86,30 @@ class Join:
 
     def flush(self, partitions: Sequence[Partition]) -> None:
         """Write behind to the end. Raises StateLost, Unavailable."""
-        self._commit(due=True)  # also when Redis is down, or has lost what it held
+        self._commit()  # also when Redis is down, or has lost what it held
         self._settle_begun(wait=True)
         while writes := self._writes(partitions):
             self._settle(writes, self.store.exchange(list(writes.values()), [], []).marks)
 
-    def flush_if_due(self) -> None:
-        """For quiet times, when no batch takes the writes along."""
-        if not self._is_due():
+    def write_behind(self) -> None:
+        """After each batch, and in quiet times: what is due goes to Redis. Raises StateLost, Unavailable."""
+        due = self._is_due()
+        self._settle_begun(wait=due)
+        if not due:
             return
-        self._commit(due=True)
-        if self.store.down:
+        self._commit()
+        self._written_at = self.clock()
+        writes = {} if self.store.down else self._writes(list(self.working_set.partitions.values()))
+        if not writes:
+            return
+        if self.store.begin(list(writes.values())):
+            self._begun = writes
             return
         try:
-            self.flush(list(self.working_set.partitions.values()))
+            self._settle(writes, self.store.exchange(list(writes.values()), [], []).marks)
         except Unavailable:
             if not self.degrade:
                 raise
-        self._written_at = self.clock()
 
     def _is_due(self) -> bool:
         waiting = sum([len(partition.pending) for partition in self.working_set.partitions.values()])
@@ -116,12 +124,8 @@ class Join:
         rows these are, and False while Redis is down."""
         self.working_set.forget_profiles(self.store.changed_profiles())
         unknown = self.working_set.without_profile(seats)
-        due = self._is_due()
-        self._commit(due=due)
-        self._settle_begun(wait=due)
-        writes = self._writes(list(self.working_set.partitions.values())) if due else {}
         # Who is not in memory has no profile there; a partition that is not whole waits for Redis to answer again.
-        if not (len(unknown) or self._behind()) and (not writes or self._begin(writes)):
+        if not (len(unknown) or self._behind()):
             return 0, True
         missing = unknown[seats[unknown] == NOBODY]
         reads = self._reads(numbers[missing], users.take(missing))
@@ -129,16 +133,13 @@ class Join:
         asked = list(dict.fromkeys(of_unknown))
         self.metrics.profile_reads_total.inc(len(asked))
         try:
-            reply = self.store.exchange(list(writes.values()), list(reads.values()), asked)
+            reply = self.store.exchange([], list(reads.values()), asked)
         except Unavailable:
             if not self.degrade:
                 raise
             return len(missing), False
-        if writes:
-            self._written_at = self.clock()
         self._believe_again()
         self._settle_begun(wait=False)  # its answers have come before these
-        self._settle(writes, reply.marks)
         self._load(reads, reply)
         seats[missing] = self.working_set.find(numbers[missing], users.take(missing))
         if asked:
@@ -161,25 +162,24 @@ class Join:
     def _behind(self) -> list[int]:
         return [number for number, partition in self.working_set.partitions.items() if not partition.whole]
 
-    def _begin(self, writes: Mapping[int, Write]) -> bool:
-        """Whether they are on their way."""
-        if not self.store.begin(list(writes.values())):
-            return False
-        self._begun, self._written_at = writes, self.clock()
-        return True
+    def _commit(self) -> None:
+        """Before something is written: a mark beyond the committed offset would not be believed."""
+        self._commit_those(list(self.working_set.partitions.values()))
 
-    def _commit(self, *, due: bool) -> None:
-        """Before something is written: a mark beyond the committed offset would not be believed. And before the first
-        batch after state was taken: who cannot commit would publish it again and again, and never give up."""
-        if self.commit is None:
+    def _commit_firsts(self) -> None:
+        """Before the first batch after state was taken: who cannot commit would publish it again and again, and never
+        give up."""
+        if self.commit and (firsts := [p for p in self.working_set.partitions.values() if p.committed < 0]):
+            self._commit_those(firsts)
+
+    def _commit_those(self, partitions: Sequence[Partition]) -> None:
+        reached = {partition.number: max(partition.position, partition.live_from) for partition in partitions}
+        ahead = [partition for partition in partitions if reached[partition.number] > partition.committed]
+        if self.commit is None or not ahead:
             return
-        partitions = self.working_set.partitions
-        reached = {number: max(p.position, p.live_from) for number, p in partitions.items() if due or p.committed < 0}
-        ahead = {number: offset for number, offset in reached.items() if offset > partitions[number].committed}
-        if ahead:
-            self.commit(ahead)
-        for number, offset in ahead.items():
-            partitions[number].committed = offset
+        self.commit({partition.number: reached[partition.number] for partition in ahead})
+        for partition in ahead:
+            partition.committed = reached[partition.number]
 
     def _settle_begun(self, *, wait: bool) -> None:
         """What will never be known is written again: done twice, it changes nothing."""

@@ -8,7 +8,6 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from threading import Lock
-from time import perf_counter
 from typing import Annotated, Generic, TypeVar, get_args, get_type_hints
 
 import numpy as np
@@ -115,21 +114,6 @@ class ArrayHistogram(Collector):
             buckets = [("+Inf" if np.isinf(bound) else str(bound), total) for bound, total in totals]
             family.add_metric(values, buckets, child._sum)
         yield family
-
-
-class Laps:
-    """Called at the end of each stage: the stage's seconds are those since the one before it ended."""
-
-    __slots__ = ("_ended", "_seconds")
-
-    def __init__(self, seconds: "Family[ArrayHistogram]") -> None:
-        self._seconds = seconds
-        self._ended = perf_counter()
-
-    def __call__(self, stage: str) -> None:
-        now = perf_counter()
-        self._seconds[stage].observe(now - self._ended)
-        self._ended = now
 
 
 class _First(Collector):

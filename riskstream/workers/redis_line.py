@@ -104,7 +104,7 @@ class RedisLine:
         Waits for nothing. What changes during a round trip is told by the next call.
         """
         try:
-            while self._connection.is_connected and self._can_read():
+            while self._can_read():
                 if (answer := self._read()) is not _HEARD:
                     self._arrived.append(answer)
         except redis.exceptions.RedisError:
@@ -114,8 +114,10 @@ class RedisLine:
         return None if lost else changed
 
     def _can_read(self) -> bool:
-        # The client's own question costs many times as much, and is asked for each batch.
+        # The client's own questions cost many times as much, and this is asked for each batch.
         if self._is_drained and not self._poll.poll(0):
+            return False
+        if not self._connection.is_connected:
             return False
         self._is_drained = not self._connection.can_read()
         return not self._is_drained

@@ -8,8 +8,9 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import repeat
-from typing import NamedTuple, TypeVar, cast
+from typing import TypeVar, cast
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,12 +21,12 @@ from riskstream.models.outputs import Answer
 from riskstream.models.policy import Policy
 from riskstream.schemas.dead_letter import Headers, Letter, Rejection, dead_letter_headers, fitted
 from riskstream.schemas.decode import Decoded, Decoder
-from riskstream.schemas.encode import Scores, Stamp, encode_scores, json_texts
+from riskstream.schemas.encode import Scores, Stamp, encode_scores
 from riskstream.workers.batch_counts import BatchCounts, Committed
 from riskstream.workers.join import Join, Joined
 from riskstream.workers.kafka.batch import Batch
 from riskstream.workers.kafka.output import Outgoing
-from riskstream.workers.metrics import Laps, Metrics
+from riskstream.workers.metrics import Metrics
 from riskstream.workers.working_set import WorkingSet
 
 T = TypeVar("T")
@@ -52,7 +53,7 @@ class Topics:
     partitions: int
 
 
-class Live(NamedTuple):
+class Live(msgspec.Struct, frozen=True):
     """What of a batch is to be answered: `rows` int64[k] of the join, and what was refused, by its index; so many
     `records` in all. `offsets` are to be committed with the answers."""
 
@@ -62,7 +63,7 @@ class Live(NamedTuple):
     offsets: Mapping[int, int]
 
 
-class Scored(NamedTuple):
+class Scored(msgspec.Struct, frozen=True):
     """The live rows of a batch after `decide`. `rows` int64[k] are rows of the join; the rest has k entries."""
 
     rows: NDArray[np.int64]
@@ -73,11 +74,11 @@ class Scored(NamedTuple):
     probabilities: NDArray[np.float64] | None = None  # [k, classes]
 
 
-class Outcome(NamedTuple):
+class Outcome(msgspec.Struct, frozen=True):
     """What a batch comes to: the records to publish, the offsets to commit with them, and what to absorb afterwards.
 
     Its arrays are counted some batches later, so nobody writes into them; `joined.gathered` is the memory's own and
-    changes with the next batch.
+    changes with the next batch. `ended`: the time, in seconds, at which each stage did.
     """
 
     batch: Batch
@@ -88,6 +89,7 @@ class Outcome(NamedTuple):
     aggregates: Aggregates
     scored: Scored
     refused: Mapping[int, Rejection]
+    ended: Mapping[str, float]
 
 
 @dataclass(slots=True)
@@ -102,6 +104,7 @@ class Scoring:
     topics: Topics
     metrics: Metrics
     clock: Callable[[], float] = time.time
+    timer: Callable[[], float] = time.perf_counter
 
     _counts: BatchCounts = field(init=False)
 
@@ -110,28 +113,29 @@ class Scoring:
 
     def __call__(self, batch: Batch) -> Outcome:
         """Raises what the join raises, and NonFiniteScore."""
-        lap = Laps(self.metrics.stage_seconds)
+        timer = self.timer
+        ended = {"consume": timer()}
         decoded = self.decoder(batch.records)
-        lap("decode")
+        ended["decode"] = timer()
         places = _at(batch.partition_array, decoded.rows), _at(batch.offset_array, decoded.rows)
         joined = self.join(*places, decoded)
-        lap("join")
+        ended["join"] = timer()
         aggregates, vectors = self._assemble(joined)
         live = self._live(batch, decoded)
         vectors, original = _at(vectors, live.rows), _at(aggregates.original, live.rows)
-        lap("assemble")
-        scores, probabilities = self.model.scorer(vectors)
-        lap("score")
-        decisions = self.model.policy.decide(scores)
-        lap("decide")
-        scored = Scored(live.rows, vectors, scores, decisions, original >= 0, probabilities)
+        ended["assemble"] = timer()
+        answer = self.model.scorer(vectors)
+        ended["score"] = timer()
+        decisions = self.model.policy.decide(answer.risk)
+        ended["decide"] = timer()
+        scored = Scored(live.rows, vectors, answer.risk, decisions, original >= 0, answer.probabilities)
         records = list(self._scores(batch, decoded, joined, scored))
         if live.refused:
             records += self._dead_letters(batch, live.refused)
         if len(records) != live.records:
             raise RuntimeError(f"{live.records} records went in and {len(records)} would come out")
-        lap("publish")
-        return Outcome(batch, records, live.offsets, decoded, joined, aggregates, scored, live.refused)
+        ended["publish"] = timer()
+        return Outcome(batch, records, live.offsets, decoded, joined, aggregates, scored, live.refused, ended)
 
     def absorb(self, outcome: Outcome) -> None:
         """After the commit was confirmed: the facts become history, the positions move, the counts count."""
@@ -175,7 +179,7 @@ class Scoring:
             stamp,
             Scores(
                 event_ids,
-                json_texts(users),
+                users,
                 scored.scores,
                 scored.decisions,
                 digest_letters(scored.vectors),
@@ -213,6 +217,7 @@ class Scoring:
                 joined.degraded,
                 joined.misses,
                 outcome.refused,
+                outcome.ended,
             )
         )
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -74,7 +75,7 @@ class LogSpan(NamedTuple):
     live_from: int
 
 
-class Gathered(NamedTuple):
+class Gathered(msgspec.Struct, frozen=True):
     """Each row's history in place: row k is `facts[position[k]]` and its past is `facts[first[k]:position[k]]`.
 
     `facts` int64[m, W] is memory itself, good until the batch is absorbed or another is gathered; `first`, `position`,

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import hiredis
 import msgspec
 import numpy as np
+from msgspec.structs import replace
 
 from riskstream.models.bundle import load_bundle
 from riskstream.models.history import aggregate
@@ -88,10 +89,10 @@ def in_one_piece(outcome: Outcome) -> Outcome:
     lengths = last - first + 1
     moved = np.cumsum(lengths) - lengths - first
     facts = np.concatenate([gathered.facts[a : b + 1] for a, b in zip(first, last, strict=True)])
-    copied = gathered._replace(
-        facts=facts, first=gathered.first + moved[user], position=gathered.position + moved[user]
+    copied = replace(
+        gathered, facts=facts, first=gathered.first + moved[user], position=gathered.position + moved[user]
     )
-    return outcome._replace(joined=outcome.joined._replace(gathered=copied))
+    return replace(outcome, joined=replace(outcome.joined, gathered=copied))
 
 
 def _history(flow: Flow, outcome: Outcome) -> Callable[[], object]:

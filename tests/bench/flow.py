@@ -1,9 +1,9 @@
 """The worker's own flow in this process, on the real Redis; no Kafka. Every stage with its CPU time."""
 
-import time
-from collections import defaultdict
 from collections.abc import Iterator
-from typing import Any, NamedTuple, cast
+from itertools import pairwise
+from time import process_time
+from typing import Any, cast
 
 import numpy as np
 from prometheus_client import CollectorRegistry
@@ -32,47 +32,15 @@ NEVER = 10**9
 NOW_MS = 1_795_000_000_000
 
 
-class Lap(NamedTuple):
-    """Stands where the flow observes how long a stage took."""
-
-    clock: "StageClock"
-    stage: str
-
-    def observe(self, _seconds: float) -> None:
-        self.clock.lap(self.stage)
-
-
-class StageClock(dict[str, Lap]):
-    """In place of the metric of stages: gives each the CPU time since the one before it ended."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.laps: dict[str, float] = defaultdict(float)
-        self.start()
-
-    def __missing__(self, stage: str) -> Lap:
-        return Lap(self, stage)
-
-    def start(self) -> None:
-        self.laps.clear()
-        self._last = time.process_time()
-
-    def lap(self, stage: str) -> None:
-        now = time.process_time()
-        self.laps[stage] += now - self._last
-        self._last = time.process_time()
-
-
 class Flow:
     """A scoring worker's parts between its consumer and its producer, for the users of one workload."""
 
     def __init__(self, rig: Rig, workload: Workload, trees: int) -> None:
         """The workload has been stored by the rig."""
         domain, settings = rig.world.domain, rig.world.settings(rig.name)
-        self.rig, self.domain, self.clock = rig, domain, StageClock()
+        self.rig, self.domain = rig, domain
         self._users = [user.encode() for user in workload.users]
         self.metrics = Metrics(CollectorRegistry())
-        self.metrics.stage_seconds = cast(Any, self.clock)
         self.store = HistoryStore(connect(settings.redis_url, 10_000), ttl_ms=2 * domain.features.spec.horizon_ms)
         self.working_set = WorkingSet(domain.layout, domain.features.spec.capacity, 4 << 30, log_is_complete=True)
         self.decoder = Decoder(domain.event, domain.columns)
@@ -89,7 +57,9 @@ class Flow:
         bundle = load_bundle(rig.world.bundles[trees], domain.features)
         model = Model(bundle.label, Scorer(bundle).answer, bundle.manifest.thresholds)
         topics = Topics(settings.output_topic, settings.dead_letter_topic, NEVER, rig.partitions)
-        self.scoring = Scoring(domain, self.decoder, self.join, model, self.working_set, topics, self.metrics)
+        self.scoring = Scoring(
+            domain, self.decoder, self.join, model, self.working_set, topics, self.metrics, timer=process_time
+        )
         # Slots of a day: the workload's events are of many days, those of live traffic are of one minute.
         target = Target(settings.stats_topic, bundle.label, slot_ms=86_400_000)
         self.stats = Stats(target, SketchLayout.of(bundle), settings.stats_interval_ms / 1000)
@@ -137,14 +107,14 @@ class Flow:
 
     def run(self, batch: Batch) -> tuple[Outcome, dict[str, float]]:
         """One batch from decode to absorb and write-behind: its outcome, and CPU microseconds per event by stage."""
-        self.clock.start()
         outcome = self.scoring(batch)
-        self.clock.lap("rest of the flow")
+        ended = {**outcome.ended, "rest of the flow": process_time()}
         self.stats.confirmed(self.stats.due())
         self.stats.absorb(outcome, self.working_set.partitions)
-        self.clock.lap("sketch")
+        ended["sketch"] = process_time()
         self.scoring.absorb(outcome)
-        self.clock.lap("absorb")
+        ended["absorb"] = process_time()
         self.join.flush(list(self.working_set.partitions.values()))
-        self.clock.lap("write-behind")
-        return outcome, {stage: MICRO * spent / len(batch.messages) for stage, spent in self.clock.laps.items()}
+        ended["write-behind"] = process_time()
+        each = MICRO / len(batch.messages)
+        return outcome, {stage: each * (end - begin) for (_, begin), (stage, end) in pairwise(ended.items())}

@@ -83,7 +83,7 @@ def joined(join: Join, offset: int, *events: Payment) -> Joined:
 
 
 def commit(join: Join, offset: int, *events: Payment) -> None:
-    """A batch that goes all the way; its facts wait to be written behind."""
+    """A batch that goes all the way up to where its facts wait to be written behind."""
     result = joined(join, offset, *events)
     join.working_set.absorb(result.gathered, np.zeros(len(events), np.bool_))
     join.working_set.partitions[0].position = offset + len(events)
@@ -106,7 +106,7 @@ def writing(join: Join) -> Join:
     settled(join)
     commit(join, 2, payment("u"))
     join.store.client.client_pause(5_000, all=False)  # of writes
-    joined(join, 3, payment("u"))
+    join.write_behind()
     return join
 
 
@@ -153,19 +153,28 @@ def test_the_next_owner_finds_what_was_flushed(new_join: NewJoin) -> None:
     assert past(joined(new_join(), 1, payment("u"))) == [0]
 
 
-def test_writes_ride_along_with_the_next_batch(new_join: NewJoin, keys: Keys) -> None:
+def test_what_was_written_behind_has_arrived_when_the_next_batch_has_read(new_join: NewJoin, keys: Keys) -> None:
     join = new_join()
     commit(join, 0, payment("u"))
+    join.write_behind()
     joined(join, 1, payment("v"))
     assert join.store.applied([keys]) == [partition_of(join).mark]
     assert partition_of(join).applied.offset == 1
 
 
+def test_a_batch_that_has_to_read_writes_nothing(new_join: NewJoin, keys: Keys) -> None:
+    join = new_join()
+    commit(join, 0, payment("u"))
+    joined(join, 1, payment("v"))
+    assert join.store.applied([keys]) == [None]
+
+
 def test_a_batch_of_known_users_does_not_wait_for_redis_to_write(new_join: NewJoin, private_redis: RedisServer) -> None:
     join = writing(new_join(private_redis.url))
+    joined(join, 3, payment("u"))
     assert partition_of(join).unsettled
     join.store.client.client_unpause()
-    joined(join, 3, payment("u"))  # due again: this one waits
+    join.write_behind()  # due again: this waits
     assert partition_of(join).applied.offset == 3
 
 
@@ -173,7 +182,6 @@ def test_who_reads_while_writes_are_on_their_way_finds_what_they_lead_to(
     new_join: NewJoin, private_redis: RedisServer
 ) -> None:
     join = writing(new_join(private_redis.url))
-    join.write_behind_ms = join.write_behind_users = 10**9  # nothing more is due
     with writes_go_on_soon(private_redis):
         joined(join, 3, payment("new"))
     assert partition_of(join).applied.offset == 3
@@ -195,8 +203,8 @@ def test_a_redis_that_has_forgotten_the_script_is_told_it_again(new_join: NewJoi
     join = settled(new_join(private_redis.url))
     commit(join, 2, payment("u"))
     join.store.client.script_flush()
-    joined(join, 3, payment("u"))
-    joined(join, 3, payment("u"))
+    join.write_behind()
+    join.write_behind()
     assert partition_of(join).applied.offset == 3
 
 
@@ -216,7 +224,7 @@ def test_the_answer_for_a_partition_that_has_come_again_meanwhile_is_not_for_it(
 ) -> None:
     join = settled(new_join(private_redis.url))
     commit(join, 2, payment("u"))
-    joined(join, 3, payment("u"))
+    join.write_behind()
     old = partition_of(join)
     join.working_set.open(0, old.keys, old.mark, LogSpan(0, 3), rebuild=True)
     join.flush([])
@@ -229,7 +237,7 @@ def test_nothing_is_written_that_is_not_committed(new_join: NewJoin, keys: Keys)
     commit(join, 0, payment("u"))
     join.commit = refuse_to_commit
     with pytest.raises(Unavailable, match="no commit"):
-        joined(join, 1, payment("u"))
+        join.write_behind()
     assert partition_of(join).applied.offset == 0
 
 
@@ -240,6 +248,7 @@ def test_offsets_are_committed_once(new_join: NewJoin, keys: Keys) -> None:
     join.commit = commits.append
     for offset in range(3):
         commit(join, offset, payment("u"))
+        join.write_behind()
     join.flush([partition_of(join)])
     join.flush([partition_of(join)])
     assert commits == [{0: 0}, {0: 1}, {0: 2}, {0: 3}]
@@ -266,11 +275,15 @@ def test_who_cannot_commit_scores_nothing_after_state_was_taken(new_join: NewJoi
         joined(join, 0, payment("u"))
 
 
-def test_quiet_times_write_behind_too(new_join: NewJoin) -> None:
-    join = new_join()
-    commit(join, 0, payment("u"))
-    join.flush_if_due()
-    assert partition_of(join).applied.offset == 1
+def test_what_is_not_due_is_not_written(new_join: NewJoin) -> None:
+    join = settled(new_join())
+    join.write_behind_ms, join.write_behind_users = 10**9, 2
+    commit(join, 2, payment("u"))
+    join.write_behind()
+    assert not partition_of(join).unsettled
+    commit(join, 3, payment("v"))
+    join.write_behind()
+    assert partition_of(join).unsettled
 
 
 def test_an_emptied_redis_is_not_taken_for_a_new_user(new_join: NewJoin, private_redis: RedisServer) -> None:
@@ -288,9 +301,8 @@ def test_a_zombie_writes_nothing_over_the_owners_mark(new_join: NewJoin) -> None
     owner = new_join()
     commit(owner, 0, payment("u"), payment("v"))
     owner.flush([partition_of(owner)])
-    joined(zombie, 1, payment("u"))  # what it writes is refused while this batch goes on
     with pytest.raises(StateLost, match="mark_differs"):
-        joined(zombie, 1, payment("u"))
+        zombie.write_behind()
     with pytest.raises(StateLost, match="mark_differs"):
         zombie.flush([partition_of(zombie)])
 

@@ -4,6 +4,7 @@ from typing import Any
 
 from confluent_kafka import TIMESTAMP_CREATE_TIME, Message
 
+from riskstream.schemas.decode import Records
 from riskstream.workers.kafka.batch import Batch
 
 
@@ -15,7 +16,7 @@ def message(partition: int, offset: int, **more: Any) -> Message:
 def test_columns_hold_what_the_messages_do() -> None:
     batch = Batch.of("in", [message(3, 7), message(0, 1, key=None), message(3, 9, value=None)], "group")
     assert (batch.topic, batch.partitions, batch.offsets, batch.group) == ("in", [3, 0, 3], [7, 1, 9], "group")
-    assert batch.records == ([b"u-1", None, b"u-1"], [b"{}", b"{}", None], [1_007, 1_001, 1_009])
+    assert batch.records == Records([b"u-1", None, b"u-1"], [b"{}", b"{}", None], [1_007, 1_001, 1_009])
 
 
 def test_arrays_are_the_same_columns() -> None:

@@ -45,6 +45,7 @@ def committed(rows: Sequence[tuple[int, int, bool]], refused: Sequence[str] = ()
         np.array([255] * recovered + list(degraded), np.uint8),
         min(1, len(rows)),
         {recovered + len(rows) + index: Rejection(reason, "", "") for index, reason in enumerate(refused)},
+        {"consume": 5.0, "decode": 5.5, "join": 7.5},
     )
 
 
@@ -71,6 +72,10 @@ def test_what_a_batch_came_to_is_counted(metrics: Metrics) -> None:
         "batch_events_count 1.0",
         "event_age_seconds_sum 10.0",
         'event_age_seconds_bucket{le="1.0"} 10.0',
+        'stage_seconds_sum{stage="decode"} 0.5',
+        'stage_seconds_sum{stage="join"} 2.0',
+        'stage_seconds_count{stage="join"} 1.0',
+        'stage_seconds_count{stage="score"} 0.0',
     }
 
 

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from msgspec import UNSET
+from msgspec.structs import replace
 
 from riskstream.schemas.encode import Scores, Stamp, encode_scores, json_texts
 from riskstream.schemas.score import DECISIONS, DEGRADED, RiskScore, decode_score
@@ -60,7 +61,7 @@ def columns(rows: Sequence[RiskScore]) -> Scores:
 
     return Scores(
         json_texts(Texts.of([row.event_id.encode() for row in rows])),
-        json_texts(Texts.of([row.user_id.encode() for row in rows])),
+        Texts.of([row.user_id.encode() for row in rows]),
         column("score", np.float64),
         np.array([DECISIONS.index(row.decision) for row in rows], np.uint8),
         np.frombuffer("".join(row.vector for row in rows).encode(), np.uint8),
@@ -94,20 +95,20 @@ def test_every_decision_and_every_way_to_be_degraded_is_named() -> None:
 
 def test_only_the_rows_that_were_taken_are_written() -> None:
     rows = [usual(event_id=f"e-{number}") for number in range(3)]
-    taken = columns(rows)._replace(event_ids=columns(rows).event_ids.take(np.array([2, 0, 1])))
+    taken = replace(columns(rows), event_ids=columns(rows).event_ids.take(np.array([2, 0, 1])))
     assert [decode_score(line).event_id for line in encode_scores(STAMP, taken)] == ["e-2", "e-0", "e-1"]
 
 
 def test_rows_may_be_far_longer_than_usual() -> None:
     rows = [usual(event_id=chr(1) * 64, user_id=chr(1) * 64, topic="t" * 249) for _ in range(3)]
-    encoded = encode_scores(STAMP._replace(topic="t" * 249), columns(rows))
+    encoded = encode_scores(replace(STAMP, topic="t" * 249), columns(rows))
     assert encoded == [msgspec.json.encode(row) for row in rows]
     assert len(encoded[0]) > 1_024
 
 
 def test_names_are_escaped_and_may_change_from_one_batch_to_the_next() -> None:
     for name in ('a"b@1', "c\\d@2"):
-        (line,) = encode_scores(STAMP._replace(model=name, topic=name), columns([USUAL]))
+        (line,) = encode_scores(replace(STAMP, model=name, topic=name), columns([USUAL]))
         assert line == msgspec.json.encode(usual(model=name, topic=name))
 
 
@@ -120,6 +121,6 @@ def test_a_score_that_is_no_probability_is_never_written(number: float) -> None:
 def test_probabilities_are_written_only_by_a_model_that_knows_several_classes() -> None:
     found = [{"honest": 0.9, 'sto"len': 0.1}, {"honest": 1.0}]
     rows = [usual(probabilities=each) for each in found]
-    lines = encode_scores(STAMP, columns(rows)._replace(probabilities=found))
+    lines = encode_scores(STAMP, replace(columns(rows), probabilities=found))
     assert lines == [msgspec.json.encode(row) for row in rows]
     assert decode_score(encode_scores(STAMP, columns(rows))[0]).probabilities is UNSET

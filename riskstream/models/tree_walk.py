@@ -3,9 +3,10 @@
 Built from the model's ONNX bytes when a bundle is loaded, and used only once `TreeWalk.prove` has compared it with the
 runtime. What it does not cover is said by NotCovered, and the runtime then scores as it always can.
 
-Two things make it fast. Every tree is padded to a perfect one, so that a step down is `place = 2 * place + (x < t)`,
-with no branch to guess and no child to look up. And values and thresholds are compared as unsigned keys that sort as
-the floats do, where a missing value is the lowest key or the highest: it goes where the split sends it, unasked.
+Three things make it fast. Every tree is padded to a perfect one, so that a step down is `place = 2 * place + (x < t)`,
+with no branch to guess and no child to look up. Values and thresholds are compared as unsigned keys that sort as the
+floats do, where a missing value is the lowest key or the highest: it goes where the split sends it, unasked. And a
+split is one word, its threshold's key above its feature, so that each step waits for memory once.
 """
 
 import math
@@ -21,7 +22,7 @@ from onnx import helper
 Rows = NDArray[np.float32]
 Keys = NDArray[np.uint32]
 Ints = NDArray[np.int64]
-Slots = NDArray[np.uint16]
+Splits = NDArray[np.uint64]
 Parts = dict[str, Any]  # a node's attributes
 
 MAX_DEPTH = 8  # padding doubles a tree with every level
@@ -32,6 +33,7 @@ _BATCHES = ((256, None), (7, 700), (1, 300))  # sizes to prove, and with how man
 
 # Compiled into the walk. Unsigned throughout, which spares it a test for negative indexes at every step.
 _ONE = np.uint64(1)
+_UPPER, _FEATURE = np.uint64(32), np.uint64(0xFFFFFFFF)  # where a split has its key, and what the rest is
 _SIGN, _INFINITY = np.uint32(0x80000000), np.uint32(0x7F800000)
 _LOWEST, _HIGHEST = np.uint32(0), np.uint32(0xFFFFFFFF)  # keys of no number: a missing value's
 
@@ -68,7 +70,7 @@ class TreeWalk:
         self.base = np.float32(parts["base_values"][0])
         self.logistic = parts["post_transform"] == b"LOGISTIC"
         try:
-            self.features, self.thresholds, self.leaves = _perfect(_Nodes(parts, width))
+            self.splits, self.leaves = _perfect(_Nodes(parts, width))
         except (KeyError, ValueError, IndexError, OverflowError) as error:
             raise NotCovered(f"the arrays of its trees do not fit together: {error!r}") from error
 
@@ -78,7 +80,7 @@ class TreeWalk:
             raise ValueError(f"want rows of {self.width} features, not {features.shape}")
         sums = np.empty(len(features), np.float32)
         rows = np.ascontiguousarray(features)
-        _walk(rows, self.features, self.thresholds, self.leaves, self.base, self.logistic, sums)
+        _walk(rows, self.splits, self.leaves, self.base, self.logistic, sums)
         return sums
 
     def prove(self, runtime: Callable[[Rows], Rows], rows: Rows) -> None:
@@ -97,13 +99,12 @@ class TreeWalk:
                     raise NotCovered(f"differs from ONNX Runtime on check row {start + wrong[0]}, batches of {size}")
 
     def _boundary_rows(self, rng: np.random.Generator) -> Rows:
-        trees, places = np.nonzero(self.thresholds)
+        trees, places = np.nonzero(self.splits)
         if len(trees) > _MAX_SPLITS:
             chosen = np.sort(rng.choice(len(trees), _MAX_SPLITS, replace=False))
             trees, places = trees[chosen], places[chosen]
-        index, column = np.arange(len(trees)), self.features[trees, places] % self.width
+        index, column, bound = np.arange(len(trees)), self._column(trees, places), self._bound(trees, places)
         rows = np.repeat(self._rows_to(rng, trees, places)[:, np.newaxis], 3, axis=1)
-        bound = self.thresholds[trees, places]
         rows[index, 0, column] = _floats(bound)
         rows[index, 1, column] = _floats(bound - np.uint32(1) - (bound == _SIGN))  # minus zero is not below zero
         rows[index, 2, column] = np.nan
@@ -117,7 +118,7 @@ class TreeWalk:
         for up in range(1, MAX_DEPTH):
             row = np.flatnonzero(places >> up)
             tree, above, below = trees[row], places[row] >> up, places[row] >> (up - 1) & 1 == 1
-            column, bound = self.features[tree, above] % self.width, self.thresholds[tree, above].astype(np.int64)
+            column, bound = self._column(tree, above), self._bound(tree, above).astype(np.int64)
             high[row, column] = np.where(below, np.minimum(high[row, column], bound), high[row, column])
             low[row, column] = np.where(below, low[row, column], np.maximum(low[row, column], bound))
         keys = low + (rng.random(low.shape) * (high - low)).astype(np.int64)
@@ -125,6 +126,12 @@ class TreeWalk:
         rows[low >= high] = np.nan  # no number comes by
         rows[(low == least) & (high > most) & (rng.random(low.shape) < 0.1)] = np.nan
         return rows
+
+    def _column(self, trees: Ints, places: Ints) -> Ints:
+        return (self.splits[trees, places] & _FEATURE).astype(np.int64) % self.width
+
+    def _bound(self, trees: Ints, places: Ints) -> Keys:
+        return (self.splits[trees, places] >> _UPPER).astype(np.uint32)
 
 
 def _ensemble(model: bytes, tensor: str, column: int) -> Parts:
@@ -193,11 +200,11 @@ def _targets(rows: dict[tuple[int, int], int], parts: Parts, side: str, inner: N
     return np.array([rows[tree, child] if has else row for row, (tree, child, has) in enumerate(nodes)])
 
 
-def _perfect(nodes: _Nodes) -> tuple[Slots, Keys, Rows]:
-    """Perfect trees of one depth: features and thresholds by [tree, place], the root at place 1, and the leaves.
+def _perfect(nodes: _Nodes) -> tuple[Splits, Rows]:
+    """Perfect trees of one depth: splits by [tree, place], the root at place 1, and the leaves.
 
     The children of a place are 2 * place and, for values below the threshold, one more. Where a tree ends early its
-    leaf is copied below thresholds of zero, which are no number's key. Trees of nothing fill the last group.
+    leaf is copied below splits of zero, which is no number's key. Trees of nothing fill the last group.
     """
     roots = nodes.roots()
     at = roots[:, np.newaxis]
@@ -210,9 +217,8 @@ def _perfect(nodes: _Nodes) -> tuple[Slots, Keys, Rows]:
     places = np.concatenate(levels, axis=1)
     splits = (places >= 0) & nodes.inner[places]
     fill = ((0, -len(roots) % _GROUP), (0, 0))
-    features = np.where(splits, nodes.features[places], 0).astype(np.uint16)
-    thresholds = np.where(splits, nodes.keys[places], _LOWEST)
-    return np.pad(features, fill), np.pad(thresholds, fill), np.pad(nodes.weights[at], fill)
+    words = nodes.keys[places].astype(np.uint64) << _UPPER | nodes.features[places].astype(np.uint64)
+    return np.pad(np.where(splits, words, np.uint64(0)), fill), np.pad(nodes.weights[at], fill)
 
 
 def _keys(values: NDArray[np.floating[Any]]) -> Keys:
@@ -252,16 +258,15 @@ def _logistic(total):  # type: ignore[no-untyped-def]
     return one - positive if total < 0 else positive
 
 
-_CONSTANT = {kind: types.Array(kind, 2, "C", readonly=True) for kind in (types.uint16, types.uint32, types.float32)}
-_KEYS, _ROWS = _CONSTANT[types.uint32], _CONSTANT[types.float32]
+_ROWS, _SPLITS = (types.Array(kind, 2, "C", readonly=True) for kind in (types.float32, types.uint64))
 
 
 @njit(
-    types.void(_ROWS, _CONSTANT[types.uint16], _KEYS, _ROWS, types.float32, types.boolean, types.float32[::1]),
+    types.void(_ROWS, _SPLITS, _ROWS, types.float32, types.boolean, types.float32[::1]),
     cache=True,
     nogil=True,
 )
-def _walk(rows, features, thresholds, leaves, base, logistic, sums):  # type: ignore[no-untyped-def]  # noqa: PLR0913
+def _walk(rows, splits, leaves, base, logistic, sums):  # type: ignore[no-untyped-def]
     bits = rows.view(np.uint32)
     width, first_leaf = np.uint64(bits.shape[1]), np.uint64(leaves.shape[1])
     depth = int(math.log2(leaves.shape[1]))
@@ -272,14 +277,15 @@ def _walk(rows, features, thresholds, leaves, base, logistic, sums):  # type: ig
         for one in range(len(block)):
             _sortable(bits[begin + one], keys[one], width)
         block[:] = np.float32(0.0)
-        for first in range(0, features.shape[0], _GROUP):
+        for first in range(0, splits.shape[0], _GROUP):
             for row in range(len(block)):
                 own, total = keys[np.uint64(row)], block[row]
                 places[:] = _ONE
                 for _ in range(depth):
                     for one in range(_GROUP):
-                        tree, place = np.uint64(first + one), places[np.uint64(one)]
-                        below = own[np.uint64(features[tree, place])] < thresholds[tree, place]
+                        place = places[np.uint64(one)]
+                        split = splits[np.uint64(first + one), place]
+                        below = np.uint64(own[split & _FEATURE]) < split >> _UPPER
                         places[np.uint64(one)] = place + place + np.uint64(below)
                 for one in range(_GROUP):  # in the order of the trees: another gives other bits
                     total += leaves[np.uint64(first + one), places[np.uint64(one)] - first_leaf]

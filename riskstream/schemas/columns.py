@@ -117,10 +117,11 @@ class Layout:
 
     def choose(self, names: tuple[str, ...]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         """Their rows, and which are bits of a float64. Raises KeyError."""
-        if names not in self._chosen:
+        chosen = self._chosen.get(names)  # looked up once: tuples of texts are hashed anew each time
+        if chosen is None:
             rows = np.array([self.place[name] for name in names], np.int64)
-            self._chosen[names] = rows, np.array([self.is_float[name] for name in names], np.bool_)
-        return self._chosen[names]
+            chosen = self._chosen[names] = rows, np.array([self.is_float[name] for name in names], np.bool_)
+        return chosen
 
 
 class PackedColumns(Mapping[str, Array]):

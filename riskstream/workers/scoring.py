@@ -146,12 +146,13 @@ class Scoring:
         self._note(outcome)
 
     def _live(self, batch: Batch, decoded: Decoded) -> Live:
-        """Mostly all, which the partitions' first offsets tell."""
-        partitions, first, ends = self.working_set.partitions, batch.first_offsets, batch.next_offsets
-        if all(offset >= partitions[number].live_from for number, offset in first.items()):
+        """Mostly all, which the partitions' positions tell."""
+        partitions, ends = self.working_set.partitions, batch.next_offsets
+        recovering = [number for number in ends if partitions[number].position < partitions[number].live_from]
+        if not recovering:
             rows = np.arange(len(decoded.rows)) if decoded.rejections else decoded.rows
             return Live(rows, decoded.rejections, len(batch.offsets), ends)
-        live_from = {number: partitions[number].live_from for number in first}
+        live_from = {number: partitions[number].live_from for number in ends}
         live = batch.offset_array >= np.array([live_from[number] for number in batch.partitions], np.int64)
         return Live(
             live[decoded.rows].nonzero()[0],

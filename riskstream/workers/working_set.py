@@ -5,7 +5,7 @@ input that was answered: a batch's facts are absorbed only after its commit was 
 """
 
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -166,17 +166,18 @@ class WorkingSet:
         """The profiles of these users are kept from now on."""
         self._memory.seats[seats, STATE] |= PROFILED
 
-    def forget_profiles(self, users: Iterable[bytes] | None) -> None:
+    def forget_profiles(self, users: Collection[bytes] | None) -> None:
         """Those of some users are outdated, whoever they are; None for all."""
         table = self._memory.seats
         if users is None:
             table[:, STATE] &= ~PROFILED
             return
-        if outdated := list(users):
-            texts = Texts.of(outdated)
-            for number in self.partitions:
-                seats = self.find(np.full(len(outdated), number), texts)
-                table[seats[seats != NOBODY], STATE] &= ~PROFILED
+        if not users:
+            return
+        texts = Texts.of(list(users))
+        for number in self.partitions:
+            seats = self.find(np.full(len(users), number), texts)
+            table[seats[seats != NOBODY], STATE] &= ~PROFILED
 
     def gather(
         self,

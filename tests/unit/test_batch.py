@@ -33,5 +33,4 @@ def test_a_record_without_a_timestamp_has_none() -> None:
 
 def test_offsets_of_a_partition_are_those_of_its_first_and_after_its_last_record() -> None:
     batch = Batch.of("in", [message(3, 7), message(0, 1), message(3, 9), message(3, 12)], None)
-    assert batch.first_offsets == {3: 7, 0: 1}
     assert batch.next_offsets == {3: 13, 0: 2}

@@ -130,19 +130,20 @@ def test_a_model_of_our_own_trainer_gives_the_same_bits(trained: bytes) -> None:
 @pytest.mark.parametrize("ulp", [1, -1])
 def test_a_threshold_off_by_the_last_bit_is_found_wherever_it_is(trained: bytes, ulp: int) -> None:
     runtime, walk = Runtime(trained), TreeWalk(trained, WIDTH, "logits", 1)
-    for tree, place in np.argwhere(walk.thresholds)[::17]:
-        right = walk.thresholds[tree, place]
-        walk.thresholds[tree, place] = int(right) + ulp
+    for tree, place in np.argwhere(walk.splits)[::17]:
+        right = walk.splits[tree, place]
+        walk.splits[tree, place] = int(right) + (ulp << 32)
         with pytest.raises(NotCovered, match="differs from ONNX Runtime on check row"):
             walk.prove(runtime, NO_ROWS)
-        walk.thresholds[tree, place] = right
+        walk.splits[tree, place] = right
     walk.prove(runtime, NO_ROWS)
 
 
 def test_a_missing_value_sent_the_wrong_way_is_found() -> None:
     model = classifier(grow(3, trees=8, seed=5))
     walk = walk_of(model)
-    walk.features[2, 1] = (walk.features[2, 1] + WIDTH) % (2 * WIDTH)
+    bound, feature = divmod(int(walk.splits[2, 1]), 1 << 32)
+    walk.splits[2, 1] = (bound << 32) + (feature + WIDTH) % (2 * WIDTH)
     with pytest.raises(NotCovered, match="differs"):
         walk.prove(Runtime(model), NO_ROWS)
 

@@ -26,8 +26,6 @@ class Batch:
     group: Any
     partition_array: NDArray[np.int64] = field(init=False)
     offset_array: NDArray[np.int64] = field(init=False)
-    first_offsets: Mapping[int, int] = field(init=False)
-    """Per partition, the offset of its first record."""
     next_offsets: Mapping[int, int] = field(init=False)
     """Per partition, the offset after its last record."""
 
@@ -47,7 +45,6 @@ class Batch:
     def __post_init__(self) -> None:
         self.partition_array = np.array(self.partitions, np.int64)
         self.offset_array = np.array(self.offsets, np.int64)
-        self.first_offsets = dict(zip(reversed(self.partitions), reversed(self.offsets), strict=True))
         last = dict(zip(self.partitions, self.offsets, strict=True))
         self.next_offsets = {number: offset + 1 for number, offset in last.items()}
 

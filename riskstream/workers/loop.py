@@ -31,7 +31,7 @@ from riskstream.workers.working_set import WorkingSet
 log = structlog.get_logger(__name__)
 
 FENCED_LEAST, FENCED_MOST, FENCED_WITHIN_S = 4, 8, 60.0
-"""So many times a worker is fenced before it leaves. Each has a patience of its own: of two in a slot one is to stay."""
+"""So often a worker is fenced before it leaves. Each has a patience of its own: of two in a slot one is to stay."""
 FENCED_PAUSES = 5.0
 """Of the usual ones. Opening two producers takes some tenths of a second: two workers should seldom do it at once."""
 LOST_WITHIN_S = 30.0

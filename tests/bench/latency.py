@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import cycle, islice, permutations
 from statistics import median
 
 import numpy as np
@@ -265,10 +265,10 @@ def _firsts(records: Sequence[Record]) -> tuple[list[Record], list[Record]]:
 
 
 def _by_turns(rigs: Mapping[str, Rig], pace: Pace, stock: Iterator[Record]) -> Iterator[Row]:
-    """All see the same moods of the machine, and none is always the first."""
+    """All see the same moods of the machine, and none is more often than another the first, or behind a certain one."""
     trips: dict[str, list[Trip]] = {process: [] for process in rigs}
-    for turn in range(pace.turns):
-        for process in list(rigs)[:: 1 if turn % 2 else -1]:
+    for order in islice(cycle(permutations(rigs)), pace.turns):
+        for process in order:
             records = list(islice(stock, pace.events))
             if len(records) < pace.events:
                 raise BenchError(f"{pace}: too few events to send")

@@ -140,7 +140,7 @@ def latency(world: World, _: Rows) -> Iterator[Row]:
     yield from most
     for row in most:
         delivery, half = str(row.of["delivery"]), row.found["events_per_s"] / 2
-        paces = [Pace(delivery, 500, 10, turns=4), Pace(delivery, 2_000, 5, turns=4), Pace(delivery, half, 1.5)]
+        paces = [Pace(delivery, 500, 3, turns=12), Pace(delivery, 2_000, 2, turns=12), Pace(delivery, half, 1.5)]
         events = int(sum(pace.needed for pace in paces) * 1.1) + 3 * WARM_EVENTS  # a tenth are users' first
         yield from latencies(world, world.workload(Shape(-(-events // 50_000) * 50_000, 50)), paces)
 

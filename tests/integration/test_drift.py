@@ -107,7 +107,7 @@ def test_an_instance_that_slept_while_another_took_over_says_nothing_any_more(
     pipeline.feed(records[700:])
     sidecar.wait_for(lambda found: events(found) >= len(records), 60)
     first.send_signal(signal.SIGCONT)
-    time.sleep(10)
+    time.sleep(6)
     assert events(sidecar.reports()) == len(records)
     assert_published_once(sidecar)
 

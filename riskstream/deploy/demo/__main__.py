@@ -75,8 +75,9 @@ def run(events: int, console: Console) -> int:
         _stream(done, settings, workers, console)
         workers.stop()  # whatever they had under way is now either committed or not, and told to the sidecar
         done.outputs = read_to_end(stack.bootstrap_servers)
-        _watch(done, settings, sidecar)
         done.problems += workers.problems
+        if not done.problems:  # else nobody asks what the sidecar saw
+            _watch(done, settings, sidecar)
         if done.problems:
             console.print(workers.last_words, markup=False, soft_wrap=True)
     return conclude(done, console)

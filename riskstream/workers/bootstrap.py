@@ -22,6 +22,7 @@ from riskstream.workers.history_store import HistoryStore
 from riskstream.workers.join import Join
 from riskstream.workers.kafka.admin import Topic, describe_topics
 from riskstream.workers.kafka.config import MESSAGE_MAX_BYTES
+from riskstream.workers.kafka.deadline import Deadline
 from riskstream.workers.kafka.input import Input
 from riskstream.workers.kafka.output import AtLeastOnceOutput, Output, TransactionalOutput
 from riskstream.workers.loop import Loop, Pace
@@ -34,6 +35,7 @@ from riskstream.workers.rejection_limit import RejectionLimit
 from riskstream.workers.scoring import Model, Scoring, Topics
 from riskstream.workers.settings import Settings
 from riskstream.workers.stats import Stats, Target, segment_of
+from riskstream.workers.watched import run_watched
 from riskstream.workers.working_set import WorkingSet
 
 log = structlog.get_logger(__name__)
@@ -72,14 +74,15 @@ def run_worker(settings: Settings) -> int:
         topics = _checked_topics(settings)
         _check_namespace(settings, domain, store, topics[settings.input_topic])
         stats = _stats(settings, domain, bundle, topics) if settings.stats else None
-        loop, source = _build(settings, domain, model, store, topics, metrics, status, stats)
+        deadline = Deadline()
+        loop, source = _build(settings, domain, model, store, topics, metrics, status, stats, deadline)
         stack.callback(source.close)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: _stop(loop))
         gc.freeze()  # what is built by now stays; collections need not look at it again
         gc.set_threshold(COLLECTED_AFTER, 10, 10)
         log.info("worker is ready", slot=settings.slot, model=bundle.label, health_port=health.port)
-        loop.run()
+        run_watched(loop.run, deadline.passed, loop.begin_anew)
     log.info("worker has stopped", slot=settings.slot)
     return 0
 
@@ -171,6 +174,7 @@ def _build(
     metrics: Metrics,
     status: Status,
     stats: Stats | None,
+    deadline: Deadline,
 ) -> tuple[Loop, Input]:
     capacity, degrade = domain.features.spec.capacity, settings.on_redis_down == "degrade"
     # The broker's limit is for a batch of records as a whole, so what is produced together must keep to it, too.
@@ -202,7 +206,7 @@ def _build(
     source = Input(settings, ownership, on_error=lambda code: metrics.kafka_errors_total[code].inc())
     output: Output
     if settings.delivery == "exactly_once":
-        output = TransactionalOutput(settings, batch_bytes, source.notes)
+        output = TransactionalOutput(settings, deadline, batch_bytes, source.notes)
     else:
         output, join.commit = AtLeastOnceOutput(settings, batch_bytes), source.commit
     decoder = Decoder(domain.event, domain.columns, settings.max_event_bytes, settings.max_future_ms)

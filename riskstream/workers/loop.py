@@ -118,6 +118,15 @@ class Loop:
                 self._back_off(error)
         self._publish_last_stats()
 
+    def begin_anew(self) -> None:
+        """Told by who watches: who ran this is stuck in a call, and another thread is about to.
+
+        Raises Unavailable after the bound.
+        """
+        stuck = "Kafka's client does not come back from a call"
+        self._doubt_batch("unclear", stuck)
+        self._back_off(Unavailable(stuck))
+
     def _show_progress(self) -> None:
         self.status.progress()
         now = self.clock()

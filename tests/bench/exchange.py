@@ -11,6 +11,7 @@ from typing import Any
 
 from confluent_kafka import Consumer, Producer, TopicPartition
 
+from riskstream.workers.kafka.deadline import Deadline
 from riskstream.workers.kafka.input import Input
 from riskstream.workers.kafka.offsets import Span
 from riskstream.workers.kafka.output import AtLeastOnceOutput, Outgoing, Output, TransactionalOutput
@@ -103,7 +104,9 @@ def consume_floor_us(rig: Rig, size: int) -> float:
 def open_output(settings: Settings) -> Output:
     """The worker's output for the delivery mode of the settings."""
     output: Output = (
-        TransactionalOutput(settings) if settings.delivery == "exactly_once" else AtLeastOnceOutput(settings)
+        TransactionalOutput(settings, Deadline())
+        if settings.delivery == "exactly_once"
+        else AtLeastOnceOutput(settings)
     )
     output.open()
     return output

@@ -1,4 +1,4 @@
-"""Transactions on a real broker: two producers in turn, the next one's begun while the other's is committed."""
+"""Transactions on a real broker: two producers in turn, the next one's begun when the other's is committed."""
 
 from collections.abc import Callable, Generator, Iterator
 from typing import Any
@@ -7,6 +7,7 @@ import pytest
 from confluent_kafka import Consumer, TopicPartition
 
 from riskstream.workers.errors import Aborted
+from riskstream.workers.kafka.deadline import Deadline
 from riskstream.workers.kafka.input import Input
 from riskstream.workers.kafka.output import Outgoing, TransactionalOutput
 from riskstream.workers.settings import Settings, load_settings
@@ -61,7 +62,7 @@ def group(settings: Settings) -> Iterator[Any]:
 
 @pytest.fixture
 def output(settings: Settings) -> TransactionalOutput:
-    output = TransactionalOutput(settings)
+    output = TransactionalOutput(settings, Deadline())
     output.open()
     return output
 

@@ -1,6 +1,7 @@
 """The loop's own decisions, with everything around it faked: when it waits, and when it gives up."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -53,18 +54,24 @@ class Source:
         return {}
 
 
+@dataclass
 class Output:
+    told: list[str]
+
     def open(self) -> None:
-        pass
+        self.told.append("opened")
 
     def publish(self, records: object, offsets: object, group: object) -> None:
         raise AssertionError("nothing is published here")
 
 
+@dataclass
 class Ownership:
+    told: list[str]
     known = True
 
     def take_state(self, spans: object, cause: str, rebuild: object) -> dict[int, int]:
+        self.told.append(cause)
         return {}
 
 
@@ -86,13 +93,13 @@ def failing(error: Exception, times: int = 10**9) -> Callable[[], None]:
     return look
 
 
-def ended(look: Callable[[], None], give_up_s: float = 60.0) -> tuple[BaseException, Clock]:
-    """What the loop ends with, and the clock by which it slept."""
-    clock = Clock()
+def looping(look: Callable[[], None], give_up_s: float = 60.0) -> tuple[Loop, Clock, list[str]]:
+    """A loop, the clock by which it sleeps, and what it does of note."""
+    clock, told = Clock(), list[str]()
     loop = Loop(
         cast(Any, Source(look)),
-        Output(),
-        cast(Any, Ownership()),
+        Output(told),
+        cast(Any, Ownership(told)),
         cast(Any, None),
         cast(Any, Join()),
         WorkingSet(FactLayout("t", 1, COMMON_WORDS), 4, 1 << 20),
@@ -103,6 +110,12 @@ def ended(look: Callable[[], None], give_up_s: float = 60.0) -> tuple[BaseExcept
         clock,
         clock.sleep,
     )
+    return loop, clock, told
+
+
+def ended(look: Callable[[], None], give_up_s: float = 60.0) -> tuple[BaseException, Clock]:
+    """What the loop ends with, and the clock by which it slept."""
+    loop, clock, _ = looping(look, give_up_s)
     with pytest.raises((Told, Halt, Unavailable, Aborted)) as raised:
         loop.run()
     return raised.value, clock
@@ -149,3 +162,21 @@ def test_who_is_fenced_again_and_again_does_not_open_at_once() -> None:
     _, clock = ended(failing(Fenced("epoch"), times=FENCED_MOST))
     assert clock.slept[0] == 0
     assert 0 < sum(clock.slept) < FENCED_WITHIN_S
+
+
+def test_who_is_stuck_again_and_again_gives_up_in_time() -> None:
+    loop, clock, _ = looping(lambda: None)
+    with suppress(Unavailable):
+        for _ in range(1_000):
+            loop.begin_anew()
+    assert 60 <= clock.now - 100 < 63
+
+
+def test_after_a_call_that_did_not_come_back_there_are_new_producers_and_state_is_taken_anew() -> None:
+    loop, _, told = looping(failing(Unavailable("away"), times=0))
+    with pytest.raises(Told):
+        loop.run()
+    loop.begin_anew()
+    with pytest.raises(Told):
+        loop.run()
+    assert told == ["opened", "start", "opened", "unclear"]

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from functools import partial
 from types import MappingProxyType
 from typing import Any, Protocol, cast
@@ -10,7 +11,7 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 
 from riskstream.workers.errors import Aborted, Fenced, Halt, OutcomeUnclear, Unavailable
 from riskstream.workers.kafka.config import BATCH_BYTES, producer_config, transactional_config
-from riskstream.workers.kafka.deadline import Deadline, Wait
+from riskstream.workers.kafka.deadline import Deadline
 from riskstream.workers.kafka.offsets import positions
 from riskstream.workers.settings import Settings
 
@@ -40,25 +41,32 @@ class TransactionalOutput:
     """One transaction a batch, by two producers in turn.
 
     While the coordinator still writes the markers of a transaction it refuses the same producer's next one; the
-    other producer does not have to wait. A batch is committed before the next is produced, so order is kept. While one
-    commits, the other begins: that is between the client's threads alone, and small batches need not wait for them.
+    other producer does not have to wait. A batch is committed before the next is produced, so order is kept. After one
+    has committed, the other begins: that is between the client's threads alone, and the next batch need not wait for
+    them.
     """
 
-    def __init__(self, settings: Settings, batch_bytes: int = BATCH_BYTES, notes: Mapping[int, str] = NO_NOTES) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        deadline: Deadline,
+        batch_bytes: int = BATCH_BYTES,
+        notes: Mapping[int, str] = NO_NOTES,
+    ) -> None:
         """`batch_bytes` is what the topics take as one batch of records; a larger record travels alone. `notes` are
-        committed with the offsets of their partitions."""
+        committed with the offsets of their partitions. Somebody watches the `deadline`."""
         self._settings = settings
         self._notes = notes
         self._batch_bytes = batch_bytes
         self._timeout_s = settings.transaction_timeout_ms / 1000
         self._producers: list[Producer] = []
-        self._deadline = Deadline()
-        self._begun: Wait | None = None
-        """Waits for the first producer's next transaction to have begun."""
+        self._deadline = deadline
+        self._has_begun = False
+        """Whether the first producer's next transaction has."""
 
     def open(self) -> None:
         """Two new producers with the same ids. This fences the old ones' late requests and settles what happened."""
-        self._begun = None
+        self._has_begun = False
         for producer in self._producers:
             producer.purge()
         self._producers = [
@@ -73,36 +81,30 @@ class TransactionalOutput:
     def publish(self, records: Iterable[Outgoing], offsets: Mapping[int, int], group: Any) -> None:
         producer = self._producers[0]
         self._producers.reverse()
-        begun, self._begun = self._begun, None
+        has_begun, self._has_begun = self._has_begun, False
         try:
-            if begun is None:
+            if not has_begun:
                 producer.begin_transaction()
-            else:
-                self._within(begun, "begin")
             _produce(producer, records, self._timeout_s)
             if offsets:
                 self._send_offsets(producer, offsets, group)
         except KafkaException as error:
             self._abort(producer, error)
-        self._begun = self._deadline.begin(self._producers[0].begin_transaction)
         try:
             producer.commit_transaction(self._timeout_s)
         except KafkaException as error:
             if _kafka_error(error).txn_requires_abort():
                 self._abort(producer, error)
             raise _refused(error, OutcomeUnclear(f"commit: {error}")) from error
+        with suppress(KafkaException):  # the next batch then begins, and is told
+            self._producers[0].begin_transaction()
+            self._has_begun = True
 
     def _send_offsets(self, producer: Producer, offsets: Mapping[int, int], group: Any) -> None:
         at = positions(self._settings.input_topic, offsets, self._notes)
         # Without its group coordinator librdkafka waits for ever, whatever the timeout (its issue 5456).
         send = partial(producer.send_offsets_to_transaction, at, group, self._timeout_s)
-        self._within(self._deadline.begin(send), "offsets")
-
-    def _within(self, wait: Wait, what: str) -> None:
-        try:
-            wait(self._timeout_s + DEADLINE_GRACE_S)
-        except TimeoutError as error:
-            raise OutcomeUnclear(f"{what} of the transaction: {error}") from error
+        self._deadline.keep(send, self._timeout_s + DEADLINE_GRACE_S)
 
     def _abort(self, producer: Producer, cause: KafkaException) -> None:
         refused = _refused(cause, Aborted(str(cause)))

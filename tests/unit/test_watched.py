@@ -1,0 +1,60 @@
+"""What runs in a watched thread ends as if it ran here; what is stuck goes on in another."""
+
+import threading
+from threading import Event
+
+import pytest
+
+from riskstream.workers.errors import Halt
+from riskstream.workers.watched import run_watched
+
+
+def never() -> bool:
+    return False
+
+
+def nothing() -> None: ...
+
+
+def test_what_returns_has_run_once_in_a_thread_of_its_own() -> None:
+    ran: list[threading.Thread] = []
+    run_watched(lambda: ran.append(threading.current_thread()), never, nothing)
+    assert len(ran) == 1
+    assert ran[0] is not threading.current_thread()
+
+
+@pytest.mark.parametrize("error", [Halt("no"), ZeroDivisionError(), KeyboardInterrupt()])
+def test_what_it_raises_is_raised_here(error: BaseException) -> None:
+    def fail() -> None:
+        raise error
+
+    with pytest.raises(type(error)) as raised:
+        run_watched(fail, never, nothing)
+    assert raised.value is error
+
+
+def test_what_is_stuck_is_left_behind_and_begun_anew() -> None:
+    for_ever, happened = Event(), []
+
+    def run() -> None:
+        happened.append("run")
+        if len(happened) == 1:
+            for_ever.wait(20)
+
+    run_watched(run, lambda: len(happened) == 1, lambda: happened.append("anew"))
+    for_ever.set()
+    assert happened == ["run", "anew", "run"]
+
+
+def test_who_is_not_to_begin_anew_gives_up() -> None:
+    for_ever = Event()
+
+    def give_up() -> None:
+        raise Halt("for too long")
+
+    def run() -> None:
+        for_ever.wait(20)
+
+    with pytest.raises(Halt, match="for too long"):
+        run_watched(run, lambda: True, give_up)
+    for_ever.set()

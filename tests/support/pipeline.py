@@ -172,7 +172,7 @@ class Pipeline:
             if len(outs) >= expected and quiet_until is None:
                 if most is not None:
                     break
-                quiet_until = time.monotonic() + 1.0
+                quiet_until = time.monotonic() + 0.5
         consumer.close()
         return outs
 

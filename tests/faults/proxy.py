@@ -17,7 +17,8 @@ from typing import Literal, Self
 
 from riskstream.deploy.stack.processes import free_port
 
-PRODUCE, FETCH, OFFSET_COMMIT, ADD_PARTITIONS, ADD_OFFSETS, END_TXN, TXN_OFFSET_COMMIT = 0, 1, 8, 24, 25, 26, 28
+PRODUCE, FETCH, OFFSET_COMMIT, FIND_COORDINATOR, ADD_PARTITIONS, ADD_OFFSETS = 0, 1, 8, 10, 24, 25
+END_TXN, TXN_OFFSET_COMMIT = 26, 28
 EVALSHA, MGET = b"EVALSHA", b"MGET"
 
 Kind = int | bytes | None

@@ -9,6 +9,7 @@ from tests.faults.proxy import (
     ADD_OFFSETS,
     END_TXN,
     EVALSHA,
+    FIND_COORDINATOR,
     MGET,
     PRODUCE,
     TXN_OFFSET_COMMIT,
@@ -92,6 +93,27 @@ def test_nothing_passes_for_a_while(new_scene: NewScene, seconds: float) -> None
     scene.rig.kafka.stall()
     time.sleep(seconds)
     scene.rig.kafka.resume()
+    scene.end()
+
+
+@slow
+def test_a_call_that_does_not_come_back(new_scene: NewScene) -> None:
+    """Without its group's coordinator librdkafka waits, whatever the timeout (its issue 5456)."""
+    scene = new_scene()
+    opened: list[bytes] = []
+
+    def lose_the_first_of_a_producer(request: bytes) -> bytes:
+        of_group = request.endswith(b"\0")
+        if of_group and len(opened) >= 2:
+            return b""
+        opened.extend([] if of_group else [request])
+        scene.rig.kafka.on(FIND_COORDINATOR, "request", lose_the_first_of_a_producer)
+        return request
+
+    scene.rig.kafka.on(FIND_COORDINATOR, "request", lose_the_first_of_a_producer)
+    scene.feed(2_000)
+    scene.start()
+    scene.await_words("does not come back from a call")
     scene.end()
 
 

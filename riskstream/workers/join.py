@@ -89,7 +89,7 @@ class Join:
         self._commit()  # also when Redis is down, or has lost what it held
         self._settle_begun(wait=True)
         while writes := self._writes(partitions):
-            self._settle(writes, self.store.exchange(list(writes.values()), [], []).marks)
+            self._write(writes)
 
     def write_behind(self) -> None:
         """After each batch, and in quiet times: what is due goes to Redis. Raises StateLost, Unavailable."""
@@ -106,7 +106,7 @@ class Join:
             self._begun = writes
             return
         try:
-            self._settle(writes, self.store.exchange(list(writes.values()), [], []).marks)
+            self._write(writes)
         except Unavailable:
             if not self.degrade:
                 raise
@@ -118,6 +118,10 @@ class Join:
     def _writes(self, partitions: Sequence[Partition]) -> dict[int, Write]:
         found = ((partition.number, self.working_set.write(partition)) for partition in partitions)
         return {number: write for number, write in found if write is not None}
+
+    def _write(self, writes: Mapping[int, Write]) -> None:
+        """Now, and wait for it. Raises StateLost, Unavailable."""
+        self._settle(writes, self.store.exchange(list(writes.values()), [], []).marks)
 
     def _read(self, seats: Ints, numbers: Ints, users: Texts) -> tuple[int, bool]:
         """Loads what is missing of histories and profiles, and writes the seats of those who had none; answers how many

@@ -53,6 +53,7 @@ class Topics:
     partitions: int
 
 
+# What each batch makes, and it is often one event, are structs: a fifth of what a NamedTuple takes.
 class Live(msgspec.Struct, frozen=True):
     """What of a batch is to be answered: `rows` int64[k] of the join, and what was refused, by its index; so many
     `records` in all. `offsets` are to be committed with the answers."""

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from threading import Thread
 
+from riskstream.workers.kafka.deadline import LeftBehind
+
 LOOK_S = 0.5
 
 Ended = SimpleQueue[BaseException | None]
@@ -35,6 +37,8 @@ def _run(run: Callable[[], None], ended: Ended) -> None:
     error: BaseException | None = None
     try:
         run()
+    except LeftBehind:
+        return  # nobody waits for it, and an error that is kept would keep the producer, for the next thread to close
     except BaseException as raised:  # whatever it is, the main thread ends with it
         error = raised
     ended.put(error)

@@ -1,11 +1,14 @@
 """What runs in a watched thread ends as if it ran here; what is stuck goes on in another."""
 
+import gc
 import threading
+import weakref
 from threading import Event
 
 import pytest
 
 from riskstream.workers.errors import Halt
+from riskstream.workers.kafka.deadline import LeftBehind
 from riskstream.workers.watched import run_watched
 
 
@@ -58,3 +61,29 @@ def test_who_is_not_to_begin_anew_gives_up() -> None:
     with pytest.raises(Halt, match="for too long"):
         run_watched(run, lambda: True, give_up)
     for_ever.set()
+
+
+class Client:
+    """Something that is closed when nobody has it any more."""
+
+
+def test_what_a_stuck_call_worked_on_goes_with_its_own_thread() -> None:
+    comes_back, threads = Event(), list[threading.Thread]()
+    clients = list["weakref.ref[Client]"]()
+
+    def run() -> None:
+        threads.append(threading.current_thread())
+        if len(threads) == 1:
+            client = Client()
+            clients.append(weakref.ref(client))
+            comes_back.wait(20)
+            raise LeftBehind
+
+    gc.disable()
+    try:
+        run_watched(run, lambda: len(threads) == 1, nothing)
+        comes_back.set()
+        threads[0].join(5)
+        assert clients[0]() is None
+    finally:
+        gc.enable()

@@ -208,7 +208,8 @@ def _build(
     if settings.delivery == "exactly_once":
         output = TransactionalOutput(settings, deadline, batch_bytes, source.notes)
     else:
-        output, join.commit = AtLeastOnceOutput(settings, batch_bytes), source.commit
+        output = AtLeastOnceOutput(settings, source.commit, batch_bytes)
+        join.commit = output.commit
     decoder = Decoder(domain.event, domain.columns, settings.max_event_bytes, settings.max_future_ms)
     scoring = Scoring(domain, decoder, join, model, working_set, targets, metrics)
     limit = RejectionLimit(

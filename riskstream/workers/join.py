@@ -51,7 +51,7 @@ class Join:
     write_behind_users: int
     degrade: bool
     commit: Callable[[dict[int, int]], None] | None = None
-    """Where batches are absorbed that are not committed yet. Raises Unavailable."""
+    """Where batches are absorbed that are not committed yet. Raises OutcomeUnclear, Unavailable."""
     clock: Callable[[], float] = time.monotonic
 
     _written_at: float = field(init=False)
@@ -85,14 +85,14 @@ class Join:
         return Joined(columns, gathered, profile, degraded, misses)
 
     def flush(self, partitions: Sequence[Partition]) -> None:
-        """Write behind to the end. Raises StateLost, Unavailable."""
+        """Write behind to the end. Raises StateLost, Unavailable, what `commit` raises."""
         self._commit()  # also when Redis is down, or has lost what it held
         self._settle_begun(wait=True)
         while writes := self._writes(partitions):
             self._write(writes)
 
     def write_behind(self) -> None:
-        """After each batch, and in quiet times: what is due goes to Redis. Raises StateLost, Unavailable."""
+        """After each batch, and in quiet times: what is due goes to Redis. Raises as `flush` does."""
         due = self._is_due()
         self._settle_begun(wait=due)
         if not due:

@@ -1,5 +1,5 @@
-"""The loop: owns time, retries and offsets. One batch at a time, published before the next is taken, and, exactly once,
-committed with that.
+"""The loop: owns time, retries and offsets. One batch at a time, published before the next is taken: exactly once
+committed with that, at least once on its way.
 
 What fails leads to one of three ends: a doubt, after which state is taken anew and the same records come again; giving
 up uncommitted after a bounded time; or a halt that tells an operator what to do.
@@ -7,7 +7,7 @@ up uncommitted after a bounded time; or a halt that tells an operator what to do
 
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import structlog
@@ -18,7 +18,7 @@ from riskstream.workers.health import Status
 from riskstream.workers.join import Join
 from riskstream.workers.kafka.batch import Batch
 from riskstream.workers.kafka.input import SKIP, Input
-from riskstream.workers.kafka.output import Output
+from riskstream.workers.kafka.output import Outgoing, Output
 from riskstream.workers.metrics import Metrics
 from riskstream.workers.ownership import Ownership
 from riskstream.workers.recurrence import Recurrence, pause_s
@@ -169,7 +169,9 @@ class Loop:
             self._publish_stats()
         else:
             self._process(batch)
-            self._failing_since = None
+            if self._failing_since is not None:
+                self.output.settle()  # what is on its way may fail as it did before
+                self._failing_since = None
 
     def _process(self, batch: Batch) -> None:
         outcome = self.scoring(batch)
@@ -182,7 +184,7 @@ class Loop:
             self.metrics.transactions_total["committed"].inc()
             self.metrics.stage_seconds["commit"].observe(self.clock() - started)
             if self.stats:
-                self.stats.confirmed(stats)
+                self._confirm(stats)
                 self.stats.absorb(outcome, self.working_set.partitions)
         self.scoring.absorb(outcome)
         if jumps := self.ownership.past_gaps(batch.next_offsets):
@@ -193,7 +195,12 @@ class Loop:
         """In a transaction of their own, when no batch comes that they could go with."""
         if self.stats and (records := self.stats.due(now=now)):
             self.output.publish(records, {}, None)
-            self.stats.confirmed(records)
+            self._confirm(records)
+
+    def _confirm(self, stats: Sequence[Outgoing]) -> None:
+        if self.stats and stats:
+            self.output.settle()
+            self.stats.confirmed(stats)
 
     def _publish_last_stats(self) -> None:
         """On the way out, as far as possible: what is not told now is missing from the sidecar's windows."""

@@ -191,7 +191,11 @@ class Metrics(Table):
     ]
     batch_events: Annotated[ArrayHistogram, Row("Records in a batch", buckets=BATCH_BUCKETS)]
     event_age_seconds: Annotated[
-        ArrayHistogram, Row("From the record's timestamp to its committed output", buckets=AGE_BUCKETS)
+        ArrayHistogram,
+        Row(
+            "From the record's timestamp to its committed output; at least once, until that is on its way",
+            buckets=AGE_BUCKETS,
+        ),
     ]
 
     history_cache_hits_total: Annotated[Counter, Row("Events whose user was in memory")]

@@ -12,7 +12,7 @@ import structlog
 
 from riskstream.schemas.gaps import Gap, past
 from riskstream.schemas.history import UNKNOWN, Keys
-from riskstream.workers.errors import Halt, StateLost, Unavailable
+from riskstream.workers.errors import Halt, OutcomeUnclear, StateLost, Unavailable
 from riskstream.workers.history_store import HistoryStore
 from riskstream.workers.kafka.offsets import Span
 from riskstream.workers.metrics import Metrics
@@ -48,7 +48,7 @@ class Ownership:
         self.metrics.rebalances_total["revoked"].inc()
         try:
             self.flush([self.working_set.partitions[n] for n in partitions if n in self.working_set.partitions])
-        except (StateLost, Unavailable) as error:
+        except (OutcomeUnclear, StateLost, Unavailable) as error:
             log.warning("facts were not written behind; the next owner reads them from the log", error=str(error))
         self._forget(partitions)
 

@@ -106,7 +106,7 @@ def open_output(settings: Settings) -> Output:
     output: Output = (
         TransactionalOutput(settings, Deadline())
         if settings.delivery == "exactly_once"
-        else AtLeastOnceOutput(settings)
+        else AtLeastOnceOutput(settings, lambda _: None)
     )
     output.open()
     return output
@@ -119,6 +119,7 @@ def publish_us(rig: Rig, output: Output, group: Any, records: list[Outgoing]) ->
     def work() -> int:
         for _ in range(PUBLISHED[size]):
             output.publish(records, dict.fromkeys(rig.fed, 1), group)
+            output.settle()
         return size * PUBLISHED[size]
 
     return cpu_us(work, ROUNDS)

@@ -1,17 +1,20 @@
-"""Transactions on a real broker: two producers in turn, the next one's begun when the other's is committed."""
+"""Publishing on a real broker. Transactions: two producers in turn, the next one's begun when the other's is committed;
+at least once: one producer that is not waited for until offsets are to be committed."""
 
 from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
 import pytest
 from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka.admin import AdminClient
 
-from riskstream.workers.errors import Aborted
+from riskstream.deploy.stack.processes import free_port
+from riskstream.workers.errors import Aborted, OutcomeUnclear
 from riskstream.workers.kafka.deadline import Deadline
 from riskstream.workers.kafka.input import Input
-from riskstream.workers.kafka.output import Outgoing, TransactionalOutput
+from riskstream.workers.kafka.output import UNACKNOWLEDGED_MOST, AtLeastOnceOutput, Outgoing, TransactionalOutput
 from riskstream.workers.settings import Settings, load_settings
-from tests.support.pipeline import Pipeline
+from tests.support.pipeline import Pipeline, limit_records
 
 NewPipeline = Callable[..., Pipeline]
 
@@ -116,3 +119,40 @@ def test_who_left_the_group_commits_nothing_and_the_next_batch_does(
     assert committed(settings) == 3
     assert seen(settings, 3) == [b"0", b"1", b"2"]
     members.close()
+
+
+def test_at_least_once_who_commits_waits_for_what_was_published(settings: Settings) -> None:
+    found: list[list[bytes | None]] = []
+    output = AtLeastOnceOutput(settings, lambda _: found.append(seen(settings, 300)))
+    output.open()
+    for number in range(300):
+        output.publish(score(settings, number), {0: number + 1}, None)
+    output.commit({0: 300})
+    assert found == [[b"%d" % number for number in range(300)]]
+
+
+def test_at_least_once_a_record_that_is_refused_is_noticed_before_offsets_are_committed(settings: Settings) -> None:
+    limit_records(AdminClient({"bootstrap.servers": settings.bootstrap_servers}), settings.output_topic, 64)
+    output = AtLeastOnceOutput(settings, lambda _: pytest.fail("offsets were committed"))
+    output.open()
+    output.publish(score(settings, 10**100), {}, None)
+    with pytest.raises(OutcomeUnclear, match=r"0 records unacknowledged, failed: .*too large"):
+        output.commit({0: 1})
+
+
+def test_at_least_once_only_so_many_records_are_under_way() -> None:
+    settings = load_settings(bootstrap_servers=f"127.0.0.1:{free_port()}", transaction_timeout_ms=1_000)
+    output = AtLeastOnceOutput(settings, lambda _: None)
+    output.open()
+    output.publish(score(settings, 1) * UNACKNOWLEDGED_MOST, {}, None)
+    with pytest.raises(OutcomeUnclear, match=f"{UNACKNOWLEDGED_MOST} records unacknowledged"):
+        output.publish(score(settings, 2), {}, None)
+
+
+def test_at_least_once_a_new_producer_begins_anew(settings: Settings) -> None:
+    output = AtLeastOnceOutput(settings, lambda _: None)
+    for number in range(2):
+        output.open()
+        output.publish(score(settings, number), {}, None)
+        output.settle()
+    assert seen(settings, 2) == [b"0", b"1"]

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Iterator
 from functools import partial
+from unittest.mock import Mock
 
 import pytest
 from prometheus_client import CollectorRegistry
 
 from riskstream.deploy.stack import LocalStack, RedisServer
 from riskstream.schemas.history import UNKNOWN, Applied, Keys
-from riskstream.workers.errors import Halt, Unavailable
+from riskstream.workers.errors import Halt, OutcomeUnclear, StateLost, Unavailable
 from riskstream.workers.kafka.offsets import Span
 from riskstream.workers.metrics import Metrics
 from riskstream.workers.ownership import Ownership
@@ -125,4 +126,13 @@ def test_revoked_partitions_are_flushed_and_lost_ones_are_not(
     ownership.revoked([0])
     ownership.lost([1])
     assert [partition.number for partition in flushed] == [0]
+    assert not ownership.working_set.partitions
+
+
+@pytest.mark.parametrize("error", [OutcomeUnclear("unacknowledged"), StateLost([0], "gone"), Unavailable("away")])
+def test_a_revoked_partition_goes_even_if_it_cannot_be_flushed(new_ownership: NewOwnership, error: Exception) -> None:
+    ownership = new_ownership()
+    ownership.assigned({0: Span(0, 9, 0)})
+    ownership.flush = Mock(side_effect=error)
+    ownership.revoked([0])
     assert not ownership.working_set.partitions

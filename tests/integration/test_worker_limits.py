@@ -10,17 +10,13 @@ import pytest
 from confluent_kafka import KafkaException, TopicPartition
 from confluent_kafka.admin import (  # type: ignore[attr-defined]
     AdminClient,
-    AlterConfigOpType,
-    ConfigEntry,
-    ConfigResource,
     NewPartitions,
-    ResourceType,
 )
 from redis import Redis
 
 from riskstream.deploy.stack import LocalStack, RedisServer
 from tests.support.payments import log_of, records_of
-from tests.support.pipeline import Pipeline
+from tests.support.pipeline import Pipeline, limit_records
 from tests.support.seen import applied, committed, logged, until_logged
 
 NewPipeline = Callable[..., Pipeline]
@@ -144,12 +140,6 @@ def test_sigterm_writes_everything_behind_so_that_a_restart_reads_nothing_again(
     pipeline.start()
     taken = until_logged(pipeline, "state is taken", times=6)[3:]
     assert {line["partition"]: line["read_from"] for line in taken} == committed(pipeline)
-
-
-def limit_records(admin: AdminClient, topic: str, size: int) -> None:
-    limit = ConfigEntry("max.message.bytes", str(size), incremental_operation=AlterConfigOpType.SET)
-    config = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[limit])
-    admin.incremental_alter_configs([config])[config].result(20)
 
 
 @pytest.fixture

@@ -15,7 +15,14 @@ from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 from confluent_kafka import Consumer, Message, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
+from confluent_kafka.admin import (  # type: ignore[attr-defined]
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    NewTopic,
+    ResourceType,
+)
 
 from riskstream.deploy.stack.processes import die_with_parent
 
@@ -201,6 +208,13 @@ def _out(message: Message) -> Out:
         score = json.loads(value or b"")
         of = score["partition"], score["offset"]
     return Out(message.topic(), message.partition(), message.offset(), of, message.key(), value, headers)  # type: ignore[arg-type]
+
+
+def limit_records(admin: AdminClient, topic: str, size: int) -> None:
+    """From now on the topic takes no larger batch of records, in bytes."""
+    limit = ConfigEntry("max.message.bytes", str(size), incremental_operation=AlterConfigOpType.SET)
+    config = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[limit])
+    admin.incremental_alter_configs([config])[config].result(20)
 
 
 def without_clock(outs: Sequence[Out]) -> Comparable:

@@ -61,6 +61,10 @@ def test_producers_are_idempotent_and_at_least_once_has_no_transaction() -> None
     assert "transactional.id" not in config
 
 
+def test_records_wait_for_each_other_only_in_a_transaction_whose_commit_flushes() -> None:
+    assert transactional_config(settings(), "a")["linger.ms"] > producer_config(settings())["linger.ms"] == 0
+
+
 def test_extra_keys_reach_their_clients_alone() -> None:
     given = settings(
         kafka_common_extra="socket.keepalive.enable=true",

@@ -64,6 +64,9 @@ class Output:
     def publish(self, records: object, offsets: object, group: object) -> None:
         raise AssertionError("nothing is published here")
 
+    def settle(self) -> None:
+        raise AssertionError("nothing is published here")
+
 
 @dataclass
 class Ownership:

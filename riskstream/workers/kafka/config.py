@@ -7,6 +7,9 @@ from riskstream.workers.settings import Settings
 MESSAGE_MAX_BYTES = 17_000_000
 """A dead letter carries its original, so whatever could be consumed must be producible."""
 
+LINGER_MS = 5
+"""Of a transaction: its commit flushes, so this only lets one batch's records share requests."""
+
 BATCH_BYTES = 1_000_000
 """librdkafka's own bound of what travels as one batch."""
 
@@ -58,13 +61,15 @@ def consumer_config(settings: Settings) -> dict[str, Any]:
     }
 
 
-def producer_config(settings: Settings, batch_bytes: int = BATCH_BYTES) -> dict[str, Any]:
-    """`batch_bytes`: the largest batch of records that the topics take; the broker refuses a larger one as a whole."""
+def producer_config(settings: Settings, batch_bytes: int = BATCH_BYTES, linger_ms: int = 0) -> dict[str, Any]:
+    """`batch_bytes`: the largest batch of records that the topics take; the broker refuses a larger one as a whole.
+
+    Without `linger_ms` records leave at once, for who flushes seldom; as soon as requests are under way they share one.
+    """
     return {
         **common_config(settings),
         "compression.type": "lz4",
-        # A commit flushes, so this only lets one batch's records share requests.
-        "linger.ms": 5,
+        "linger.ms": linger_ms,
         # After EndTxn the coordinator refuses the next transaction for a moment; the default of 100 ms is felt.
         "retry.backoff.ms": 2,
         "queue.buffering.max.messages": 1_000_000,
@@ -79,7 +84,7 @@ def producer_config(settings: Settings, batch_bytes: int = BATCH_BYTES) -> dict[
 def transactional_config(settings: Settings, turn: str, batch_bytes: int = BATCH_BYTES) -> dict[str, Any]:
     """`turn` tells the producers of one worker apart. The id is stable, so that a restart fences what it left open."""
     return {
-        **producer_config(settings, batch_bytes),
+        **producer_config(settings, batch_bytes, LINGER_MS),
         "transactional.id": f"{settings.group}-{settings.slot}-{turn}",
         "transaction.timeout.ms": settings.transaction_timeout_ms,
         "message.timeout.ms": settings.transaction_timeout_ms,

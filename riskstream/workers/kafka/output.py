@@ -1,7 +1,7 @@
 """The producers: everything that comes of a batch becomes visible together with its input offsets."""
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from functools import partial
 from types import MappingProxyType
@@ -16,6 +16,8 @@ from riskstream.workers.kafka.offsets import positions
 from riskstream.workers.settings import Settings
 
 DEADLINE_GRACE_S = 1.0
+UNACKNOWLEDGED_MOST = 4_096
+"""Records, and one batch."""
 NO_NOTES: Mapping[int, str] = MappingProxyType({})
 
 Headers = list[tuple[str, bytes | None]]
@@ -33,8 +35,11 @@ class Output(Protocol):
         """Make ready; settles what an earlier process of this slot left open. Raises Unavailable, Halt."""
 
     def publish(self, records: Iterable[Outgoing], offsets: Mapping[int, int], group: Any) -> None:
-        """On return the records are visible. In a transaction, offsets are committed with them; else whoever asks for
-        that commits them later. Raises Aborted, OutcomeUnclear, Halt."""
+        """In a transaction the records are visible on return, and offsets committed with them. At least once they are
+        on their way. Raises Aborted, OutcomeUnclear, Halt."""
+
+    def settle(self) -> None:
+        """Wait until all that was published is visible. Raises OutcomeUnclear."""
 
 
 class TransactionalOutput:
@@ -100,6 +105,9 @@ class TransactionalOutput:
             self._producers[0].begin_transaction()
             self._has_begun = True
 
+    def settle(self) -> None:
+        """Each publish has."""
+
     def _send_offsets(self, producer: Producer, offsets: Mapping[int, int], group: Any) -> None:
         at = positions(self._settings.input_topic, offsets, self._notes)
         # Without its group coordinator librdkafka waits for ever, whatever the timeout (its issue 5456).
@@ -118,24 +126,43 @@ class TransactionalOutput:
 
 
 class AtLeastOnceOutput:
-    """An idempotent producer. The join commits offsets, before it writes behind: half of what a small batch takes would
-    be waiting for that. A crash may repeat scores."""
+    """An idempotent producer. Batches follow each other without waiting for the broker: most of what a small one takes
+    would be that. Who commits offsets waits first, so none is committed whose score is not there. A crash may repeat
+    scores; in their order, as the broker takes an idempotent producer's records in no other."""
 
-    def __init__(self, settings: Settings, batch_bytes: int = BATCH_BYTES) -> None:
+    def __init__(
+        self, settings: Settings, commit: Callable[[dict[int, int]], None], batch_bytes: int = BATCH_BYTES
+    ) -> None:
+        """`commit` has the group's offsets committed."""
         self._settings = settings
+        self._commit = commit
         self._batch_bytes = batch_bytes
         self._timeout_s = settings.transaction_timeout_ms / 1000
+        self._producer: Producer | None = None
         self._failed: list[str] = []
 
     def open(self) -> None:
+        """A new producer; what the old one has not sent comes again."""
+        if self._producer:
+            self._producer.purge()
         self._producer = Producer(producer_config(self._settings, self._batch_bytes))
         self._failed = []
 
     def publish(self, records: Iterable[Outgoing], offsets: Mapping[int, int], group: Any) -> None:
-        _produce(self._producer, records, self._timeout_s, self._on_failure)
-        unsent = self._producer.flush(self._timeout_s)
+        producer = cast(Producer, self._producer)
+        if len(producer) >= UNACKNOWLEDGED_MOST:
+            self.settle()
+        _produce(producer, records, self._timeout_s, self._on_failure)
+
+    def settle(self) -> None:
+        unsent = cast(Producer, self._producer).flush(self._timeout_s)
         if unsent or self._failed:
             raise OutcomeUnclear(f"{unsent} records unacknowledged, failed: {self._failed[:3]}")
+
+    def commit(self, offsets: dict[int, int]) -> None:
+        """Of records that were published, by partition. Raises OutcomeUnclear, Unavailable."""
+        self.settle()
+        self._commit(offsets)
 
     def _on_failure(self, error: KafkaError, _message: Any) -> None:
         if error is not None:
@@ -147,8 +174,9 @@ def _produce(producer: Producer, records: Iterable[Outgoing], timeout_s: float, 
     for topic, partition, key, value, headers in records:
         while True:
             try:
-                # By position: naming the arguments costs as much again as the call.
-                produce(topic, value, key, partition, None, on_delivery, 0, headers)
+                # By position: naming the arguments costs as much again as the call. A callback has two places, and
+                # what stands in the first, None as well, is taken.
+                produce(topic, value, key, partition, on_delivery, None, 0, headers)
             except BufferError:
                 _make_room(producer, timeout_s)
             else:

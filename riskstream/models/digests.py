@@ -23,7 +23,7 @@ def digest_letters(vectors: NDArray[np.float32]) -> NDArray[np.uint8]:
     """The names of vectors [n, features] in ASCII, uint8[n * LETTERS]."""
     letters = np.empty(len(vectors) * LETTERS, np.uint8)
     if vectors.itemsize * vectors.shape[1] <= LONGEST:
-        _name(np.ascontiguousarray(vectors).view(np.uint8), letters)
+        _name(np.ascontiguousarray(vectors), letters)
     else:
         _spell(np.array([xxh3_64_intdigest(vector.tobytes()) for vector in vectors], np.uint64), letters)
     return letters
@@ -44,9 +44,9 @@ def _put(word, at, letters):  # type: ignore[no-untyped-def]
         letters[at + place] = _HEX[(word >> np.uint64(4 * (LETTERS - 1 - place))) & _HALF_BYTE]
 
 
-@njit(types.void(types.Array(types.uint8, 2, "C", readonly=True), types.uint8[::1]), cache=True, nogil=True)
+@njit(types.void(types.Array(types.float32, 2, "C", readonly=True), types.uint8[::1]), cache=True, nogil=True)
 def _name(vectors, letters):  # type: ignore[no-untyped-def]
-    data, width = pointer(vectors), vectors.shape[1]
+    data, width = pointer(vectors.view(np.uint8)), vectors.shape[1] * vectors.itemsize
     for row in range(len(vectors)):
         _put(np.uint64(xxh3_64(data, row * width, width)), row * LETTERS, letters)
 

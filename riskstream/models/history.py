@@ -75,11 +75,15 @@ class HistorySpec:
         )
 
 
+_ALONE = np.zeros(1, np.int64)
+
+
 class Aggregates(msgspec.Struct, frozen=True):
-    """Per event: the history columns, and the row of the fact that it repeats, -1 if it is new."""
+    """Per event: the history columns, the row of the fact that it repeats, -1 if it is new, and whether it does."""
 
     values: Floats
     original: Ints
+    repeated: NDArray[np.bool_]
 
 
 def aggregate(spec: HistorySpec, facts: Ints, first: Ints, position: Ints) -> Aggregates:
@@ -92,7 +96,9 @@ def aggregate(spec: HistorySpec, facts: Ints, first: Ints, position: Ints) -> Ag
     """
     if len(first) != len(position):
         raise ValueError(f"{len(first)} firsts for {len(position)} positions")
-    values = np.empty((len(position), len(spec.columns)))
-    original = np.empty(len(position), np.int64)
-    measure(facts, first, position, position.argsort(), *spec._program, values, original)
-    return Aggregates(values, original)
+    count = len(position)
+    values = np.empty((count, len(spec.columns)))
+    original, repeated = np.empty(count, np.int64), np.empty(count, np.bool_)
+    order = position.argsort() if count > 1 else _ALONE[:count]
+    measure(facts, first, position, order, *spec._program, values, original, repeated)
+    return Aggregates(values, original, repeated)

@@ -220,12 +220,12 @@ def _longest_past(facts, first, position):  # type: ignore[no-untyped-def]
 @njit(
     types.void(
         _FACTS, _VECTOR, _VECTOR, _VECTOR, _WIDTHS, _FACTS, _VECTOR, types.int64,
-        types.float64[:, ::1], types.int64[::1],
+        types.float64[:, ::1], types.int64[::1], types.boolean[::1],
     ),
     cache=True, nogil=True,
 )  # fmt: skip
-def measure(facts, first, position, order, widths, shown, taken, capacity, values, original):  # type: ignore[no-untyped-def]  # noqa: PLR0913
-    """Fill `values` and `original` of `Aggregates`; `order` are the events by row. Raises ValueError."""
+def measure(facts, first, position, order, widths, shown, taken, capacity, values, original, repeated):  # type: ignore[no-untyped-def]  # noqa: PLR0913
+    """Fill `values`, `original` and `repeated` of `Aggregates`; `order` are the events by row. Raises ValueError."""
     rules = _Rules(widths, shown, taken, max(1, min(capacity, _longest_past(facts, first, position))))
     scratch = _scratch(1 + len(taken), rules.capacity)
     past, user, stop, done = scratch.past, -1, 0, 0
@@ -242,6 +242,7 @@ def measure(facts, first, position, order, widths, shown, taken, capacity, value
         end = stop
         original[k] = -1
         place = _find(past[_HASH, start:stop], facts[row, EVENT_HASH])
+        repeated[k] = place >= 0
         if place >= 0:  # a repeat sees what lies before its original
             original[k] = past[_ROW, start + place]
             end = start + place

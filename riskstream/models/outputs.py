@@ -6,7 +6,7 @@ Everything works row by row in float64, so that a row's result never depends on 
 
 from collections.abc import Callable
 from functools import reduce
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit, types
@@ -29,27 +29,32 @@ class Answer(NamedTuple):
 
 
 def answer_of(output: Output, calibration: Calibration, said: Floats) -> Answer:
-    """`said` is [n] for a binary output and [n, classes] for the others, none of its rows in `invalid_rows`."""
+    """`said` is [n] for a binary output and [n, classes] for the others, none of its rows invalid: see `numbers`."""
     return _MEANINGS[output.task](output, calibration, said)
 
 
-def invalid_rows(output: Output, said: Floats) -> NDArray[np.int64]:
-    """The rows that are not all finite logits, or probabilities from 0 to 1, int64[k]. A NaN is neither."""
-    rows = np.empty(len(said), np.int64)
+def numbers(output: Output, raw: NDArray[np.floating[Any]]) -> tuple[Floats, NDArray[np.int64]]:
+    """What the model said, of any shape [n, ...], as float64, and the rows that are not all finite logits, or
+    probabilities from 0 to 1, int64[k]. A NaN is neither."""
+    flat = raw if raw.ndim == 1 else raw.reshape(-1)
+    said, rows = np.empty(len(flat)), np.empty(len(raw), np.int64)
     low, high = (-_LARGEST, _LARGEST) if output.kind == "logit" else (0.0, 1.0 + ROUNDING)
-    return rows[: _outside(said.reshape(-1), low, high, rows)]
+    found = _widen(flat, low, high, said, rows)
+    return said if raw.ndim == 1 else said.reshape(raw.shape), rows[:found]
 
 
-@njit(
-    types.int64(types.Array(types.float64, 1, "C", readonly=True), types.float64, types.float64, types.int64[::1]),
-    cache=True,
-    nogil=True,
-)
-def _outside(said, low, high, rows):  # type: ignore[no-untyped-def]
+def _of(kind: types.Type) -> Any:
+    raw = types.Array(kind, 1, "A", readonly=True)
+    return types.int64(raw, types.float64, types.float64, types.float64[::1], types.int64[::1])
+
+
+@njit([_of(types.float32), _of(types.float64)], cache=True, nogil=True)
+def _widen(raw, low, high, said, rows):  # type: ignore[no-untyped-def]
     found, width = 0, len(said) // max(1, len(rows))
     for row in range(len(rows)):
         inside = True
         for place in range(row * width, (row + 1) * width):
+            said[place] = raw[place]
             inside &= low <= said[place] <= high
         if not inside:
             rows[found] = row

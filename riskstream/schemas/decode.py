@@ -127,12 +127,16 @@ class Decoder:
         self._rules = Rules(event, max_bytes, max_future_ms, max_age_ms)
         self._table = table
         self._read = Reader(event, table, Limits(max_bytes, self._rules.max_age_ms, max_future_ms))
+        self._every = np.arange(1024)  # rows of a batch that has so many
 
     def __call__(self, records: Records) -> Decoded:
         """Every index of `records` ends up in exactly one of rows and rejections. Never raises, whatever the bytes."""
         read = self._read(records.keys, records.values, records.timestamps)
         data, words = read.data, read.words
-        rows = np.arange(len(records.keys))
+        count = len(records.keys)
+        if len(self._every) < count:
+            self._every = np.arange(2 * count)
+        rows = self._every[:count]
         rejections: dict[int, Rejection] = {}
         if read.doubtful:
             data, rejections = self._judge(records, data, words, read.doubtful)

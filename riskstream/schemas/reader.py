@@ -5,8 +5,7 @@ ordinary, and every record of an event type with a field other than a text, numb
 """
 
 from collections.abc import Sequence
-from itertools import chain
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import msgspec
 import numpy as np
@@ -14,7 +13,7 @@ from numba import njit, types
 from numpy.typing import NDArray
 
 from riskstream.schemas.column_fill import doubt, fill
-from riskstream.schemas.columns import ColumnTable
+from riskstream.schemas.columns import ColumnTable, whole_numbers
 from riskstream.schemas.json_walk import FIELD, KEYS, walk
 from riskstream.schemas.reading_plan import plan_of
 
@@ -58,11 +57,11 @@ class Reader:
         words = np.empty((self._height, count), np.int64)
         if plan is None:
             return Reading(np.empty(0, np.uint8), words, range(count))
-        # What is None or empty is doubted either way.
-        parts = [plan.texts, *[value or b"" for value in values], *[key or b"" for key in keys]]
-        numbers = np.fromiter(chain(map(len, parts), times), np.int64, 1 + 3 * count)
-        parts.append(_PADDING)
-        data = np.frombuffer(b"\0".join(parts), np.uint8)
+        parts = cast("list[bytes]", [plan.texts, *values, *keys])
+        if None in parts:
+            parts = [part or b"" for part in parts]  # what is None or empty is doubted either way
+        numbers = whole_numbers([*map(len, parts), *times])
+        data = np.frombuffer(b"\0".join([*parts, _PADDING]), np.uint8)
         if len(self._proven) < count:
             self._found, self._proven = np.empty((count, len(plan.fields), 2), np.int64), np.empty(count, np.bool_)
         found, proven = self._found[:count], self._proven[:count]

@@ -11,8 +11,8 @@ import numpy as np
 from numba import njit, types
 from numpy.typing import NDArray
 
+from riskstream.schemas import cache_lines
 from riskstream.schemas.facts import WORD
-from riskstream.workers import cache_lines
 
 Ints = NDArray[np.int64]
 
@@ -96,9 +96,9 @@ class FactMemory:
         return first, position
 
     def keep(self, seats: Ints, position: Ints, left_out: NDArray[np.bool_], limit: int) -> tuple[Ints, Ints]:
-        """Laid rows become history, but for those `left_out`: the seats that are pending since now, and those with
-        histories longer than `limit`, some of them more than once."""
-        pending, long = np.empty(len(seats), np.int64), np.empty(len(seats), np.int64)
+        """Laid rows become history, but for those `left_out`: the seats that are pending since now with their owners,
+        int64[k, 2], and those with histories longer than `limit`, some of them more than once."""
+        pending, long = np.empty((len(seats), 2), np.int64), np.empty(len(seats), np.int64)
         new, longer = _keep(seats, position, left_out, limit, self.seats, self.facts, pending, long)
         return pending[:new], long[:longer]
 
@@ -268,7 +268,7 @@ _FLAGS = types.Array(types.boolean, 1, "C", readonly=True)
 
 
 @njit(
-    types.UniTuple(types.int64, 2)(_GIVEN, _GIVEN, _FLAGS, types.int64, _TWO, _TWO, _ONE, _ONE), cache=True, nogil=True
+    types.UniTuple(types.int64, 2)(_GIVEN, _GIVEN, _FLAGS, types.int64, _TWO, _TWO, _TWO, _ONE), cache=True, nogil=True
 )
 def _keep(of, position, left_out, limit, seats, facts, pending, long):  # type: ignore[no-untyped-def]  # noqa: PLR0913
     new, longer = 0, 0
@@ -285,7 +285,7 @@ def _keep(of, position, left_out, limit, seats, facts, pending, long):  # type: 
         seat[LENGTH] += 1
         if not seat[STATE] & PENDING:
             seat[STATE] |= PENDING
-            pending[new] = of[k]
+            pending[new, 0], pending[new, 1] = of[k], seat[OWNER]
             new += 1
     return new, longer
 

@@ -138,7 +138,7 @@ class HistoryStore:
         Told when Redis has it, so what was written before an event was sent is known before the event comes.
         """
         keys = self._line.changed()
-        return None if keys is None else {key.removeprefix(PROFILES) for key in keys}
+        return {key.removeprefix(PROFILES) for key in keys} if keys else keys  # mostly empty
 
     def exchange(self, writes: list[Write], reads: list[Read], profiles: list[bytes]) -> Reply:
         """Write, then read, in one round trip. A repeated write that was already executed reports success.

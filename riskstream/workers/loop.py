@@ -177,12 +177,10 @@ class Loop:
         outcome = self.scoring(batch)
         if self._is_over_limit(outcome):
             return
-        started = self.clock()
         if outcome.offsets:
             stats = self.stats.due() if self.stats else []
             self.output.publish([*outcome.records, *stats], outcome.offsets, batch.group)
-            self.metrics.transactions_total["committed"].inc()
-            self.metrics.stage_seconds["commit"].observe(self.clock() - started)
+            outcome.ended["commit"] = self.scoring.timer()
             if self.stats:
                 self._confirm(stats)
                 self.stats.absorb(outcome, self.working_set.partitions)

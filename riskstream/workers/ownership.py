@@ -91,6 +91,8 @@ class Ownership:
         """
         jumps = {}
         for number in numbers:
+            if not self.gaps[number]:
+                continue
             partition = self.working_set.partitions[number]
             offset = past(self.gaps[number], partition.position)
             if offset > partition.position:

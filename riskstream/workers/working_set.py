@@ -27,7 +27,6 @@ from riskstream.schemas.texts import Texts
 from riskstream.workers.fact_memory import (
     ANEW,
     LENGTH,
-    OWNER,
     PENDING,
     PROFILED,
     ROOM,
@@ -134,11 +133,13 @@ class WorkingSet:
     @property
     def size(self) -> int:
         """Bytes held."""
-        return sum(map(self.size_of, self.partitions.values()))
+        return self._bytes(sum(self._memory.rows.values()), sum(self._memory.users.values()))
 
     def size_of(self, partition: Partition) -> int:
         """Bytes held for one partition, its users' empty rooms included."""
-        rows, users = self._memory.rows[partition.number], self._memory.users[partition.number]
+        return self._bytes(self._memory.rows[partition.number], self._memory.users[partition.number])
+
+    def _bytes(self, rows: int, users: int) -> int:
         return rows * self._layout.size + users * USER_OVERHEAD_BYTES
 
     def find(self, numbers: NDArray[np.int64], users: Texts) -> NDArray[np.int64]:
@@ -199,7 +200,7 @@ class WorkingSet:
         """Add a committed batch's facts, repeats left out. Rows whose past is unknown make their partition unwhole."""
         memory = self._memory
         pending, long = memory.keep(gathered.seats, gathered.position, repeated, self._limit)
-        for seat, owner in zip(pending.tolist(), memory.seats[pending, OWNER].tolist(), strict=True):
+        for seat, owner in pending.tolist():
             if owner < 0:
                 self.partitions[_stranger(owner)].whole = False
             else:
@@ -282,6 +283,8 @@ class WorkingSet:
         itself: while Redis answers, it is written and then leaves.
         """
         share = self._max_bytes // max(1, len(self.partitions))
+        if self.size <= share:
+            return  # and so is each of them
         for partition in self.partitions.values():
             size = self.size_of(partition)
             if size > 2 * share and (partition.unsettled or not partition.whole):

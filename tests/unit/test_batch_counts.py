@@ -45,7 +45,7 @@ def committed(rows: Sequence[tuple[int, int, bool]], refused: Sequence[str] = ()
         np.array([255] * recovered + list(degraded), np.uint8),
         min(1, len(rows)),
         {recovered + len(rows) + index: Rejection(reason, "", "") for index, reason in enumerate(refused)},
-        {"consume": 5.0, "decode": 5.5, "join": 7.5},
+        {"consume": 5.0, "decode": 5.5, "join": 7.5, **({"commit": 8.0} if rows or refused else {})},
     )
 
 
@@ -76,7 +76,14 @@ def test_what_a_batch_came_to_is_counted(metrics: Metrics) -> None:
         'stage_seconds_sum{stage="join"} 2.0',
         'stage_seconds_count{stage="join"} 1.0',
         'stage_seconds_count{stage="score"} 0.0',
+        'stage_seconds_sum{stage="commit"} 0.5',
+        'transactions_total{outcome="committed"} 1.0',
     }
+
+
+def test_what_was_only_recovered_was_no_transaction(metrics: Metrics) -> None:
+    BatchCounts(metrics, PARTITIONS).note(committed([], recovered=4))
+    assert page(metrics) >= {"recovered_facts_total 4.0", 'transactions_total{outcome="committed"} 0.0'}
 
 
 def test_a_record_elsewhere_than_its_key_says_is_misplaced_and_one_without_key_or_time_is_not(metrics: Metrics) -> None:

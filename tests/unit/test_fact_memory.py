@@ -63,11 +63,11 @@ def test_everybody_keeps_the_own_facts_in_order(steps: list[Step]) -> None:
 
 def test_a_seat_says_once_that_its_facts_are_to_be_written() -> None:
     memory = small()
-    seats = memory.take(0, np.zeros(2, np.int64))
+    seats = memory.take(7, np.zeros(2, np.int64))
     of = seats[[0, 1, 0]]
     _, position = memory.lay(of, rows([1, 2, 3]))
     pending, _ = memory.keep(of, position, np.array([False, True, False]), 9)
-    assert pending.tolist() == [seats[0]]
+    assert pending.tolist() == [[seats[0], 7]]
     raw, ends = memory.not_stored(seats)
     assert (np.frombuffer(raw, np.int64)[::WORDS].tolist(), ends) == ([1, 3], [64, 64])
 

@@ -68,10 +68,11 @@ def split(log: Ints, users: Ints, sizes: Iterator[int], spec: HistorySpec, slack
         found = aggregate(spec, facts, first, position)
         values.append(found.values)
         original += [facts[row][0] if row >= 0 else -1 for row in found.original]  # by offset
+        assert found.repeated.tolist() == (found.original >= 0).tolist()
         for k, row in zip(batch, found.original, strict=True):
             if row < 0:
                 memory[users[k]] = [*memory[users[k]], log[k]][-(spec.capacity + slack) :]
-    return Aggregates(np.concatenate(values), np.array(original))
+    return Aggregates(np.concatenate(values), np.array(original), np.array(original) >= 0)
 
 
 def random_log(seed: int, size: int, spec: HistorySpec, words: int) -> tuple[Ints, Ints]:

@@ -85,7 +85,7 @@ def in_batches(domain: Domain, size: int) -> list[str]:
         columns = domain.columns(events)
         gathered = gather_known(memory, numbers, users, domain.facts(columns, OFFSETS[at : at + size]))
         aggregates = aggregate(spec, gathered.facts, gathered.first, gathered.position)
-        memory.absorb(gathered, aggregates.original >= 0)
+        memory.absorb(gathered, aggregates.repeated)
         profiles = domain.profiles(PROFILES[at : at + size])
         found += vector_digest(domain.features.assemble(columns, aggregates.values, profiles))
     return found

@@ -8,6 +8,7 @@ import numpy as np
 from confluent_kafka import Message
 from numpy.typing import NDArray
 
+from riskstream.schemas.columns import whole_numbers
 from riskstream.schemas.decode import Records
 
 
@@ -43,12 +44,11 @@ class Batch:
         return cls(topic, messages, partitions, offsets, records, group)
 
     def __post_init__(self) -> None:
-        self.partition_array = np.array(self.partitions, np.int64)
-        self.offset_array = np.array(self.offsets, np.int64)
+        self.partition_array, self.offset_array = whole_numbers(self.partitions), whole_numbers(self.offsets)
         last = dict(zip(self.partitions, self.offsets, strict=True))
         self.next_offsets = {number: offset + 1 for number, offset in last.items()}
 
     @property
     def timestamp_array(self) -> NDArray[np.int64]:
         """Made when it is asked for, which is after the scores have left."""
-        return np.array(self.records.timestamps, np.int64)
+        return whole_numbers(self.records.timestamps)

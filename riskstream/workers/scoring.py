@@ -138,7 +138,8 @@ class Scoring:
         return Outcome(batch, records, live.offsets, decoded, joined, aggregates, scored, live.refused, ended)
 
     def absorb(self, outcome: Outcome) -> None:
-        """After the commit was confirmed: the facts become history, the positions move, the counts count."""
+        """After the commit was confirmed, or, at least once, the records are on their way: the facts become history,
+        the positions move, the counts count."""
         self.working_set.absorb(outcome.joined.gathered, outcome.aggregates.repeated)
         for number, offset in outcome.batch.next_offsets.items():
             self.working_set.partitions[number].position = offset

@@ -1,10 +1,10 @@
 """Stats: what this worker counts of the batches it committed, and the records that tell the sidecar.
 
-Counted is only what was committed. A record travels in the transaction of a later batch, or in one of its own when no
-batch comes, and is sent again, unchanged, until its transaction was confirmed. Under load every transaction carries
-the stats of the batch before it. A worker that dies takes with it what it has counted and not yet published: the
-events of `interval_s`, or EVENTS_MOST and one batch, whichever is less. The next range of the partition then begins
-after a gap, which the sidecar sees.
+Counted is only what was committed, or, at least once, is on its way. A record travels in the transaction of a later
+batch, or in one of its own when no batch comes, and is sent again, unchanged, until its transaction was confirmed.
+Under load every transaction carries the stats of the batch before it. A worker that dies takes with it what it has
+counted and not yet published: the events of `interval_s`, or EVENTS_MOST and one batch, whichever is less. The next
+range of the partition then begins after a gap, which the sidecar sees.
 """
 
 import time

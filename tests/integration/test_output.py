@@ -2,6 +2,7 @@
 at least once: one producer that is not waited for until offsets are to be committed."""
 
 from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -147,6 +148,16 @@ def test_at_least_once_only_so_many_records_are_under_way() -> None:
     output.publish(score(settings, 1) * UNACKNOWLEDGED_MOST, {}, None)
     with pytest.raises(OutcomeUnclear, match=f"{UNACKNOWLEDGED_MOST} records unacknowledged"):
         output.publish(score(settings, 2), {}, None)
+
+
+def test_at_least_once_a_producer_that_was_given_up_ends() -> None:
+    settings = load_settings(bootstrap_servers=f"127.0.0.1:{free_port()}", transaction_timeout_ms=1_000)
+    output, threads = AtLeastOnceOutput(settings, lambda _: None), []
+    for _ in range(4):
+        output.open()
+        output.publish(score(settings, 1), {}, None)
+        threads.append(len(list(Path("/proc/self/task").iterdir())))
+    assert threads[3] <= threads[1]
 
 
 def test_at_least_once_a_new_producer_begins_anew(settings: Settings) -> None:

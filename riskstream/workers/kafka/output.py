@@ -146,13 +146,13 @@ class AtLeastOnceOutput:
         if self._producer:
             self._producer.purge()
         self._producer = Producer(producer_config(self._settings, self._batch_bytes))
-        self._failed = []
+        self._failed = []  # its own: what the client still holds of the old one's records keeps that list alone alive
 
     def publish(self, records: Iterable[Outgoing], offsets: Mapping[int, int], group: Any) -> None:
         producer = cast(Producer, self._producer)
         if len(producer) >= UNACKNOWLEDGED_MOST:
             self.settle()
-        _produce(producer, records, self._timeout_s, self._on_failure)
+        _produce(producer, records, self._timeout_s, partial(_note_failure, self._failed))
 
     def settle(self) -> None:
         unsent = cast(Producer, self._producer).flush(self._timeout_s)
@@ -164,9 +164,10 @@ class AtLeastOnceOutput:
         self.settle()
         self._commit(offsets)
 
-    def _on_failure(self, error: KafkaError, _message: Any) -> None:
-        if error is not None:
-            self._failed.append(error.str())
+
+def _note_failure(failed: list[str], error: KafkaError | None, _message: Any) -> None:
+    if error is not None:
+        failed.append(error.str())
 
 
 def _produce(producer: Producer, records: Iterable[Outgoing], timeout_s: float, on_delivery: Any = None) -> None:

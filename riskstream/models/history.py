@@ -76,6 +76,7 @@ class HistorySpec:
 
 
 _ALONE = np.zeros(1, np.int64)
+"""The order of one event. A batch often is, and sorting would be the first of that code that it runs."""
 
 
 class Aggregates(msgspec.Struct, frozen=True):

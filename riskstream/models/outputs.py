@@ -29,11 +29,11 @@ class Answer(NamedTuple):
 
 
 def answer_of(output: Output, calibration: Calibration, said: Floats) -> Answer:
-    """`said` is [n] for a binary output and [n, classes] for the others, none of its rows invalid: see `numbers`."""
+    """`said` is [n] for a binary output and [n, classes] for the others, none of its rows invalid: see `checked`."""
     return _MEANINGS[output.task](output, calibration, said)
 
 
-def numbers(output: Output, raw: NDArray[np.floating[Any]]) -> tuple[Floats, NDArray[np.int64]]:
+def checked(output: Output, raw: NDArray[np.floating[Any]]) -> tuple[Floats, NDArray[np.int64]]:
     """What the model said, of any shape [n, ...], as float64, and the rows that are not all finite logits, or
     probabilities from 0 to 1, int64[k]. A NaN is neither."""
     flat = raw if raw.ndim == 1 else raw.reshape(-1)
@@ -43,12 +43,12 @@ def numbers(output: Output, raw: NDArray[np.floating[Any]]) -> tuple[Floats, NDA
     return said if raw.ndim == 1 else said.reshape(raw.shape), rows[:found]
 
 
-def _of(kind: types.Type) -> Any:
+def _signature(kind: types.Type) -> Any:
     raw = types.Array(kind, 1, "A", readonly=True)
     return types.int64(raw, types.float64, types.float64, types.float64[::1], types.int64[::1])
 
 
-@njit([_of(types.float32), _of(types.float64)], cache=True, nogil=True)
+@njit([_signature(types.float32), _signature(types.float64)], cache=True, nogil=True)
 def _widen(raw, low, high, said, rows):  # type: ignore[no-untyped-def]
     found, width = 0, len(said) // max(1, len(rows))
     for row in range(len(rows)):

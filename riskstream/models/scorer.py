@@ -11,7 +11,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from riskstream.models.bundle import MODEL, SMOKE, Bundle, BundleError
-from riskstream.models.outputs import Answer, answer_of, numbers
+from riskstream.models.outputs import Answer, answer_of, checked
 from riskstream.models.tree_walk import NotCovered, TreeWalk
 
 # Between processors and runtime releases, sums of hundreds of float32 leaves differ by some 1e-7. A wrong model,
@@ -61,7 +61,7 @@ class Scorer:
             raise ValueError(f"want float32 [n, {self._width}], not {features.dtype} {features.shape}")
         if not len(features):
             return self._nothing
-        said, invalid = numbers(self._output, self._raw(features))
+        said, invalid = checked(self._output, self._raw(features))
         if len(invalid):
             raise NonFiniteScore(invalid)
         return answer_of(self._output, self._calibration, said)

@@ -11,8 +11,8 @@ import numpy as np
 from numba import njit, types
 from numpy.typing import NDArray
 
-from riskstream.schemas import cache_lines
 from riskstream.schemas.facts import WORD
+from riskstream.workers import cache_lines
 
 Ints = NDArray[np.int64]
 

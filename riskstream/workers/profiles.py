@@ -12,9 +12,9 @@ from numba import njit, types
 from numpy.typing import NDArray
 
 from riskstream.models.domain import Domain
-from riskstream.schemas.cache_lines import LINE, empty
 from riskstream.schemas.columns import Layout, PackedColumns
 from riskstream.schemas.score import PROFILE_INVALID, PROFILE_STALE, PROFILE_UNAVAILABLE
+from riskstream.workers.cache_lines import LINE, empty
 
 COMPUTED_AT, INVALID, FIELDS = range(3)
 """Columns of a row; from FIELDS on they are the domain's."""

@@ -8,10 +8,7 @@ from random import Random
 
 import pytest
 from confluent_kafka import KafkaException, TopicPartition
-from confluent_kafka.admin import (  # type: ignore[attr-defined]
-    AdminClient,
-    NewPartitions,
-)
+from confluent_kafka.admin import AdminClient, NewPartitions  # type: ignore[attr-defined]
 from redis import Redis
 
 from riskstream.deploy.stack import LocalStack, RedisServer

@@ -9,7 +9,7 @@ from onnx import helper, numpy_helper
 
 from riskstream.models.bundle import Bundle, Manifest, Output, Smoke
 from riskstream.models.calibration import Calibration, Isotonic, PerLabel, Platt, Uncalibrated
-from riskstream.models.outputs import answer_of, numbers
+from riskstream.models.outputs import answer_of, checked
 from riskstream.models.scorer import Scorer
 from tests.support.tiny_bundle import model_of, tiny_bundle
 
@@ -67,15 +67,15 @@ def test_no_probability_of_risk_is_shared_without_a_zero_over_a_zero() -> None:
 
 def test_one_bad_column_makes_a_bad_row() -> None:
     raw = np.array([[0.1, 0.2, 0.7], [0.1, np.nan, 0.9], [0.1, 1.2, 0.0]], np.float32)
-    said, invalid = numbers(output("multiclass", "probability"), raw)
+    said, invalid = checked(output("multiclass", "probability"), raw)
     np.testing.assert_array_equal(said, raw.astype(np.float64))
     assert invalid.tolist() == [1, 2]
-    assert numbers(output("multiclass", "logit"), raw)[1].tolist() == [1]
+    assert checked(output("multiclass", "logit"), raw)[1].tolist() == [1]
 
 
 def test_one_column_of_a_table_is_read_as_if_it_were_by_itself() -> None:
     table = np.array([[0.9, 0.1], [0.2, np.inf], [0.6, 0.4]], np.float32)
-    said, invalid = numbers(output("multilabel", "probability"), table[:, 1])
+    said, invalid = checked(output("multilabel", "probability"), table[:, 1])
     np.testing.assert_array_equal(said, table[:, 1].astype(np.float64))
     assert invalid.tolist() == [1]
 

@@ -146,13 +146,15 @@ class AtLeastOnceOutput:
         if self._producer:
             self._producer.purge()
         self._producer = Producer(producer_config(self._settings, self._batch_bytes))
-        self._failed = []  # its own: what the client still holds of the old one's records keeps that list alone alive
+        self._failed = []
+        # Knows the list alone: the client keeps it for each record that is not sent, and so would keep this output.
+        self._on_delivery = partial(_note_failure, self._failed)
 
     def publish(self, records: Iterable[Outgoing], offsets: Mapping[int, int], group: Any) -> None:
         producer = cast(Producer, self._producer)
         if len(producer) >= UNACKNOWLEDGED_MOST:
             self.settle()
-        _produce(producer, records, self._timeout_s, partial(_note_failure, self._failed))
+        _produce(producer, records, self._timeout_s, self._on_delivery)
 
     def settle(self) -> None:
         unsent = cast(Producer, self._producer).flush(self._timeout_s)

@@ -110,13 +110,14 @@ class FactMemory:
         self.facts[start : start + length] = last
         self.seats[seat, LENGTH] = length
 
-    def not_stored(self, seats: Ints) -> tuple[bytes, list[int]]:
-        """Facts that are to be written, of all these users one after the other, and where each one's end, in bytes."""
-        found = self.seats[seats]
-        counts = found[:, LENGTH] - np.where(found[:, STATE] & ANEW, 0, found[:, STORED])
-        flat = np.empty((int(counts.sum()), self._words), np.int64)
-        _flatten(found[:, START] + found[:, LENGTH] - counts, counts, self.facts, flat)
-        return flat.tobytes(), (np.cumsum(counts) * self._words * WORD.itemsize).tolist()
+    def hand_over(self, seats: Ints) -> tuple[bytes, list[int], NDArray[np.bool_]]:
+        """Facts that are to be written, of all these users one after the other; where each one's end, in bytes; and
+        whose are the whole history. They are under way from now on."""
+        ends, anew = np.empty(len(seats), np.int64), np.empty(len(seats), np.bool_)
+        flat = np.empty((_count(seats, self.seats, ends, anew), self._words), np.int64)
+        _hand_over(seats, self.seats, self.facts, flat)
+        size = flat.strides[0]
+        return flat.tobytes(), [size * end for end in ends.tolist()], anew
 
     def _seat(self) -> int:
         if self._unused:
@@ -156,6 +157,7 @@ class FactMemory:
 
 
 _ONE, _TWO = types.int64[::1], types.int64[:, ::1]
+_part = njit(nogil=True)
 _GIVEN, _FACTS = types.Array(types.int64, 1, "C", readonly=True), types.Array(types.int64, 2, "C", readonly=True)
 
 
@@ -207,9 +209,6 @@ def _fill(of, rows, seats, facts):  # type: ignore[no-untyped-def]
         for row in range(seat[START], seat[START] + seat[LENGTH]):
             facts[row] = rows[at]
             at += 1
-
-
-_part = njit(nogil=True)
 
 
 @_part
@@ -290,13 +289,32 @@ def _keep(of, position, left_out, limit, seats, facts, pending, long):  # type: 
     return new, longer
 
 
-@njit(types.void(_GIVEN, _GIVEN, _FACTS, _TWO), cache=True, nogil=True)
-def _flatten(first, counts, facts, flat):  # type: ignore[no-untyped-def]
+@_part
+def _first_waiting(seat):  # type: ignore[no-untyped-def]
+    """Of the history, the first fact that is to be written."""
+    return 0 if seat[STATE] & ANEW else seat[STORED]
+
+
+@njit(types.int64(_GIVEN, _TWO, _ONE, types.boolean[::1]), cache=True, nogil=True)
+def _count(of, seats, ends, anew):  # type: ignore[no-untyped-def]
+    """How many facts are to be written, and up to each user."""
+    count = 0
+    for k in range(len(of)):
+        seat = seats[of[k]]
+        count += seat[LENGTH] - _first_waiting(seat)
+        ends[k], anew[k] = count, seat[STATE] & ANEW != 0
+    return count
+
+
+@njit(types.void(_GIVEN, _TWO, _FACTS, _TWO), cache=True, nogil=True)
+def _hand_over(of, seats, facts, flat):  # type: ignore[no-untyped-def]
     at = 0
-    for k in range(len(first)):
-        for row in range(first[k], first[k] + counts[k]):
+    for k in range(len(of)):
+        seat = seats[of[k]]
+        for row in range(seat[START] + _first_waiting(seat), seat[START] + seat[LENGTH]):
             flat[at] = facts[row]
             at += 1
+        seat[STORED], seat[STATE] = seat[LENGTH], seat[STATE] & PROFILED | UNDER_WAY
 
 
 @njit(types.int64(_TWO, _FACTS, _TWO), cache=True, nogil=True)

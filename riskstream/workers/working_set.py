@@ -13,6 +13,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from riskstream.schemas.columns import whole_numbers
 from riskstream.schemas.facts import WORD, FactLayout
 from riskstream.schemas.history import (
     COMPLETE,
@@ -26,12 +27,10 @@ from riskstream.schemas.history import (
 from riskstream.schemas.texts import Texts
 from riskstream.workers.fact_memory import (
     ANEW,
-    LENGTH,
     PENDING,
     PROFILED,
     ROOM,
     STATE,
-    STORED,
     UNDER_WAY,
     USED,
     FactMemory,
@@ -39,6 +38,8 @@ from riskstream.workers.fact_memory import (
 from riskstream.workers.history_store import APPEND, REPLACE, Write
 from riskstream.workers.user_index import NOBODY, UserIndex
 
+_MODES = bytes.maketrans(b"\0\1", APPEND + REPLACE)
+"""Of writes, from whether they are of whole histories."""
 USER_OVERHEAD_BYTES = 300
 """Of a place in the index, a name, a seat and a profile, over the room for the facts themselves."""
 
@@ -236,16 +237,13 @@ class WorkingSet:
         target = Applied(partition.applied.epoch, partition.position, partition.since)
         if not partition.whole or target.encode() == partition.mark:
             return None
-        seats, table = np.array(partition.pending, np.int64), self._memory.seats
-        state = table[seats, STATE]
-        anew = (state & ANEW).astype(np.bool_)
-        raw, ends = self._memory.not_stored(seats)
+        seats = whole_numbers(partition.pending)
+        raw, ends, anew = self._memory.hand_over(seats)
         values: list[bytes | bytearray] = [raw[a:b] for a, b in zip([0, *ends], ends, strict=False)]
-        for row in np.flatnonzero(anew).tolist():
+        for row in anew.nonzero()[0].tolist():
             values[row] = encode_history(target.epoch, values[row])
-        modes = bytearray(np.where(anew, REPLACE, APPEND).tobytes())
+        modes = bytearray(anew.tobytes().translate(_MODES))
         users = self._index.users(seats)
-        table[seats, STORED], table[seats, STATE] = table[seats, LENGTH], state & PROFILED | UNDER_WAY
         partition.pending, partition.under_way = [], seats
         partition.unsettled = Write(partition.keys, partition.mark, target.encode(), modes, users, values)
         return partition.unsettled

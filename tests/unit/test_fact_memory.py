@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from riskstream.workers.fact_memory import LENGTH, ROOM, START, FactMemory
+from riskstream.workers.fact_memory import ANEW, LENGTH, ROOM, START, STATE, UNDER_WAY, FactMemory
 
 WORDS = 4
 Step = tuple[str, int, list[int]]
@@ -68,8 +68,25 @@ def test_a_seat_says_once_that_its_facts_are_to_be_written() -> None:
     _, position = memory.lay(of, rows([1, 2, 3]))
     pending, _ = memory.keep(of, position, np.array([False, True, False]), 9)
     assert pending.tolist() == [[seats[0], 7]]
-    raw, ends = memory.not_stored(seats)
+    raw, ends, _ = memory.hand_over(seats)
     assert (np.frombuffer(raw, np.int64)[::WORDS].tolist(), ends) == ([1, 3], [64, 64])
+
+
+def test_what_was_handed_over_is_so_once_and_a_history_that_is_written_anew_as_a_whole() -> None:
+    memory = small()
+    seats = memory.take(7, np.zeros(2, np.int64))
+    for number in (1, 2):
+        _, position = memory.lay(seats, rows([number, 10 * number]))
+        pending, _ = memory.keep(seats, position, np.zeros(2, np.bool_), 9)
+        assert pending[:, 0].tolist() == seats.tolist()
+        raw, ends, anew = memory.hand_over(seats)
+        assert np.frombuffer(raw, np.int64)[::WORDS].tolist() == [number, 10 * number]
+        assert (ends, anew.tolist()) == ([32, 64], [False, False])
+    memory.seats[seats[1], STATE] |= ANEW
+    raw, ends, anew = memory.hand_over(seats)
+    assert np.frombuffer(raw, np.int64)[::WORDS].tolist() == [10, 20]
+    assert (ends, anew.tolist()) == ([0, 64], [False, True])
+    assert memory.seats[seats, STATE].tolist() == [UNDER_WAY, UNDER_WAY]
 
 
 def test_a_seat_whose_history_has_become_too_long_is_named() -> None:

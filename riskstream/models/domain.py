@@ -14,7 +14,7 @@ from numba import njit, types
 from numpy.typing import NDArray
 
 from riskstream.models.features import Columns, FeatureSet
-from riskstream.schemas.columns import Column, ColumnTable, Hash, Integer, choose
+from riskstream.schemas.columns import Column, ColumnTable, Hash, Integer, Selection
 from riskstream.schemas.exact import longest_text
 from riskstream.schemas.facts import WORD, FactLayout
 
@@ -77,10 +77,10 @@ def _is_id(longest: int | None) -> bool:
 def fact_rows(layout: FactLayout) -> Callable[[Columns, NDArray[np.int64]], NDArray[np.int64]]:
     """The `facts` of a domain whose columns bear the names of the fact's words. Of a fraction, the whole part."""
 
-    names = layout.words[1:]
+    selection = Selection(layout.words[1:])
 
     def rows(columns: Columns, offsets: NDArray[np.int64]) -> NDArray[np.int64]:
-        words, places, is_float = choose(columns, names)
+        words, places, is_float = selection.of(columns)
         if words.shape[1] != len(offsets):  # compiled code does not check indexes
             raise ValueError(f"columns of {words.shape[1]} events, and offsets of {len(offsets)}")
         facts = np.empty((len(offsets), len(layout.words)), WORD)

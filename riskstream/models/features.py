@@ -20,7 +20,6 @@ from riskstream.models import history
 from riskstream.models.formula_pass import HISTORY, fill
 from riskstream.models.formulas import Formula, Program, program, result
 from riskstream.models.history import HistorySpec
-from riskstream.schemas.columns import choose
 
 Column = NDArray[Any]
 Columns = Mapping[str, Column]
@@ -97,7 +96,7 @@ class FeatureSet:
         if aggregates.shape[1] != len(self._places):  # compiled code does not check indexes
             raise ValueError(f"{aggregates.shape[1]} history columns, not {len(self._places)}")
         program = self._program
-        event, known = choose(columns, program.event), choose(profile, program.profile)
+        event, known = program.event.of(columns), program.profile.of(profile)
         for words, rows, _ in (event, known):
             if len(rows) and words.shape[1] != len(aggregates):
                 raise ValueError(f"columns of other lengths than {len(aggregates)}")

@@ -136,7 +136,7 @@ def fill(event, profile, computed, aggregates, constants, steps, results, vector
     """Fill `vectors` [n, features] with what `results` [features] names.
 
     Values are known by number: first the `constants`, then columns of the `event` and of the `profile`, as
-    `columns.choose` has them, the rows of `computed` [k, n], the columns of `aggregates` [n, h], and what each step
+    `columns.Selection` has them, the rows of `computed` [k, n], the columns of `aggregates` [n, h], and what each step
     comes to. `steps` [s, 3]: an operation and the values it is applied to, one of them twice or two.
     """
     of_event = len(constants)

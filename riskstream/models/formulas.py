@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from riskstream.models import formula_pass as step
+from riskstream.schemas.columns import Selection
 
 
 @dataclass(frozen=True)
@@ -98,11 +99,11 @@ def _of_two(operation: int, *operands: Formula | float) -> Formula:
 
 
 class Program(NamedTuple):
-    """Formulas as `formula_pass.fill` takes them, with the names of columns that it is to be given."""
+    """Formulas as `formula_pass.fill` takes them, with the columns that it is to be given."""
 
     constants: NDArray[np.float64]
-    event: tuple[str, ...]
-    profile: tuple[str, ...]
+    event: Selection
+    profile: Selection
     functions: Sequence[Callable[[Any], NDArray[Any]]]
     steps: NDArray[np.int64]
     results: NDArray[np.int64]
@@ -121,8 +122,8 @@ def program(formulas: Sequence[Formula], history_columns: Sequence[str]) -> Prog
     constants, event, profile, functions, _ = ([part.operands[0] for part in some] for some in taken.values())
     return Program(
         np.array(constants, np.float64),
-        tuple(event),
-        tuple(profile),
+        Selection(event),
+        Selection(profile),
         functions,
         np.array(steps, np.int64).reshape(-1, 3),
         np.array([number[formula] for formula in formulas], np.int64),

@@ -5,7 +5,7 @@ A row of the table names an event field and says what becomes of it. The rows ar
 """
 
 from array import array
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from operator import attrgetter
@@ -120,15 +120,6 @@ class Layout:
         """The columns in order, with whether they are bits of a float64."""
         self.is_float = is_float
         self.place = {name: place for place, name in enumerate(is_float)}
-        self._chosen: dict[tuple[str, ...], tuple[NDArray[np.int64], NDArray[np.bool_]]] = {}
-
-    def choose(self, names: tuple[str, ...]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-        """Their rows, and which are bits of a float64. Raises KeyError."""
-        chosen = self._chosen.get(names)  # looked up once: tuples of texts are hashed anew each time
-        if chosen is None:
-            rows = np.array([self.place[name] for name in names], np.int64)
-            chosen = self._chosen[names] = rows, np.array([self.is_float[name] for name in names], np.bool_)
-        return chosen
 
 
 class PackedColumns(Mapping[str, Array]):
@@ -151,15 +142,37 @@ class PackedColumns(Mapping[str, Array]):
         return len(self.layout.place)
 
 
-def choose(columns: Mapping[str, Array], names: tuple[str, ...]) -> Chosen:
-    """Columns of numbers, or of codes and hashes, as compiled code takes them; packed ones just as they
-    are. Raises KeyError."""
-    if isinstance(columns, PackedColumns):
-        return columns.words, *columns.layout.choose(names)
-    some = [columns[name] for name in names]
-    is_float = np.array([np.issubdtype(column.dtype, np.floating) for column in some], np.bool_)
-    bits = [
-        np.asarray(column, np.float64).view(np.int64) if fraction else np.asarray(column, np.int64)
-        for column, fraction in zip(some, is_float.tolist(), strict=True)
-    ]
-    return np.array(bits, np.int64).reshape(len(bits), -1 if bits else 0), np.arange(len(bits)), is_float
+class Selection:
+    """Some columns by name, for compiled code.
+
+    Where they are is kept for the layout that came last, as a domain's columns all have one: looking many names up is
+    slow in a process that rests between batches.
+    """
+
+    __slots__ = ("_is_float", "_layout", "_places", "names")
+
+    _places: NDArray[np.int64]
+    _is_float: NDArray[np.bool_]
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self.names = tuple(names)
+        self._layout: Layout | None = None
+
+    def of(self, columns: Mapping[str, Array]) -> Chosen:
+        """Of columns of numbers, or of codes and hashes; packed ones just as they are. Raises KeyError."""
+        if not isinstance(columns, PackedColumns):
+            return self._packed(columns)
+        if self._layout is not columns.layout:
+            self._places = np.array([columns.layout.place[name] for name in self.names], np.int64)
+            self._is_float = np.array([columns.layout.is_float[name] for name in self.names], np.bool_)
+            self._layout = columns.layout
+        return columns.words, self._places, self._is_float
+
+    def _packed(self, columns: Mapping[str, Array]) -> Chosen:
+        some = [columns[name] for name in self.names]
+        is_float = np.array([np.issubdtype(column.dtype, np.floating) for column in some], np.bool_)
+        bits = [
+            np.asarray(column, np.float64).view(np.int64) if fraction else np.asarray(column, np.int64)
+            for column, fraction in zip(some, is_float.tolist(), strict=True)
+        ]
+        return np.array(bits, np.int64).reshape(len(bits), -1 if bits else 0), np.arange(len(bits)), is_float

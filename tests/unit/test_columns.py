@@ -8,7 +8,7 @@ import pytest
 from xxhash import xxh3_64_intdigest
 
 from riskstream.models.payment import COLUMNS, COUNTRIES
-from riskstream.schemas.columns import Code, Column, Digits, Hash, Integer, Layout, Number, PackedColumns, choose
+from riskstream.schemas.columns import Code, Column, Digits, Hash, Integer, Layout, Number, PackedColumns, Selection
 from riskstream.schemas.payment import Payment
 from tests.unit.payment_log import payments
 
@@ -62,13 +62,21 @@ def test_what_is_chosen_is_the_same_of_one_array_and_of_many() -> None:
     bits = np.array([[1, 2], np.array([0.5, 1.5]).view(np.int64), [1, 0]])
     one = PackedColumns(Layout({"a": False, "b": True, "c": False}), bits)
     for names in (("b", "a"), ("c",), ()):
-        (words, rows, is_float), (others, places, are_float) = choose(many, names), choose(one, names)
+        (words, rows, is_float), (others, places, are_float) = Selection(names).of(many), Selection(names).of(one)
         np.testing.assert_array_equal(words[rows], others[places].reshape(words[rows].shape))
         np.testing.assert_array_equal(is_float, are_float)
+
+
+def test_a_selection_serves_columns_of_several_layouts_in_turn() -> None:
+    selection, words = Selection(["b"]), np.array([[1, 2], [3, 4]])
+    layouts = Layout({"a": False, "b": False}), Layout({"b": True, "a": False})
+    for layout, row, is_float in [(layouts[0], 1, False), (layouts[1], 0, True)] * 2:
+        _, places, fractions = selection.of(PackedColumns(layout, words))
+        assert (places.tolist(), fractions.tolist()) == ([row], [is_float])
 
 
 def test_a_column_that_is_not_there_is_a_bug() -> None:
     some: list[Mapping[str, Any]] = [{}, PackedColumns(Layout({}), np.empty((0, 2), np.int64))]
     for columns in some:
         with pytest.raises(KeyError):
-            choose(columns, ("amount",))
+            Selection(["amount"]).of(columns)

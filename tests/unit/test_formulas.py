@@ -97,7 +97,7 @@ def test_an_event_comes_to_the_same_in_every_batch() -> None:
 
 def test_what_formulas_share_is_computed_once() -> None:
     made = program([ratio(A - B, B), A - B, A - B + 1], SPEC.columns)
-    assert (made.event, made.profile, len(made.steps)) == (("a",), ("b",), 3)
+    assert (made.event.names, made.profile.names, len(made.steps)) == (("a",), ("b",), 3)
 
 
 def test_columns_of_different_lengths_are_a_bug() -> None:

@@ -186,7 +186,7 @@ class HistorySettings(BaseModel):
         description="the input topic holds every event there ever was, so a history read from offset 0 is complete",
     )
     write_behind_ms: int = _millis(
-        50,
+        200,
         "committed facts wait at most this long before they go to Redis; at least once, so do offsets to be committed",
         0,
         60_000,

@@ -27,6 +27,7 @@ SETTINGS = {
     "TRANSACTION_TIMEOUT_MS": str(TRANSACTION_MS),
     "REDIS_TIMEOUT_MS": "500",
     "REDIS_GIVE_UP_MS": "2000",
+    "WRITE_BEHIND_MS": "50",  # so that what is to meet a write does so within a second
 }
 
 

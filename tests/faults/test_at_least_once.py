@@ -31,7 +31,7 @@ POINTS = [
 
 
 @pytest.mark.parametrize(("kind", "side"), POINTS)
-def test_a_worker_killed_at(scene: Scene, kind: Kind, side: Side) -> None:
+def test_a_worker_killed_at_least_once_at(scene: Scene, kind: Kind, side: Side) -> None:
     scene.feed(1_500)
     proxy = scene.rig.redis if kind == EVALSHA else scene.rig.kafka
     rule = proxy.on(kind, side, killing(scene.start(), 0.0), skip=3)

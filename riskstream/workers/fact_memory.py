@@ -156,8 +156,9 @@ class FactMemory:
         self.facts = packed
 
 
-_ONE, _TWO = types.int64[::1], types.int64[:, ::1]
 _part = njit(nogil=True)
+
+_ONE, _TWO = types.int64[::1], types.int64[:, ::1]
 _GIVEN, _FACTS = types.Array(types.int64, 1, "C", readonly=True), types.Array(types.int64, 2, "C", readonly=True)
 
 

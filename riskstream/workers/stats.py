@@ -31,7 +31,7 @@ from riskstream.workers.working_set import Partition
 EVENTS_MOST = 4_096
 """So many counted events are published with the next transaction, whatever the time."""
 RECORD_BYTES = 800_000
-AT_ONCE, BATCHES_AT_ONCE = 1_024, 128
+AT_ONCE, BATCHES_AT_ONCE = 1_024, 32
 """So many records or batches that wait are counted at once: what is done for each count then costs a small batch
 little, and the batch that comes next does not wait for many."""
 BYTES_A_NUMBER = 4

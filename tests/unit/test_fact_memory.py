@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from riskstream.workers.fact_memory import ANEW, LENGTH, ROOM, START, STATE, UNDER_WAY, FactMemory
+from riskstream.workers.fact_memory import ANEW, LENGTH, PROFILED, ROOM, START, STATE, UNDER_WAY, FactMemory
 
 WORDS = 4
 Step = tuple[str, int, list[int]]
@@ -82,11 +82,11 @@ def test_what_was_handed_over_is_so_once_and_a_history_that_is_written_anew_as_a
         raw, ends, anew = memory.hand_over(seats)
         assert np.frombuffer(raw, np.int64)[::WORDS].tolist() == [number, 10 * number]
         assert (ends, anew.tolist()) == ([32, 64], [False, False])
-    memory.seats[seats[1], STATE] |= ANEW
+    memory.seats[seats[1], STATE] |= ANEW | PROFILED
     raw, ends, anew = memory.hand_over(seats)
     assert np.frombuffer(raw, np.int64)[::WORDS].tolist() == [10, 20]
     assert (ends, anew.tolist()) == ([0, 64], [False, True])
-    assert memory.seats[seats, STATE].tolist() == [UNDER_WAY, UNDER_WAY]
+    assert memory.seats[seats, STATE].tolist() == [UNDER_WAY, UNDER_WAY | PROFILED]
 
 
 def test_a_seat_whose_history_has_become_too_long_is_named() -> None:

@@ -68,7 +68,13 @@ class DriftSettings(BaseModel):
         60, ge=0, le=86_400, description="a window waits so long, in event time, for events that are late"
     )
     drift_idle_s: int = Field(
-        30, ge=1, le=86_400, description="windows do not wait for a partition that was silent for so long"
+        30, ge=1, le=86_400, description="windows do not wait for a partition to which nothing came for so long"
+    )
+    drift_behind_s: int = Field(
+        600,
+        ge=1,
+        le=86_400,
+        description="nor for one whose events no worker has scored for so long: reports tell of them as unseen",
     )
     drift_bundles: Path | None = Field(
         None, description="directory with the bundles of all models that workers run; unset: only `RISKSTREAM_BUNDLE`"

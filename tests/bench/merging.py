@@ -18,7 +18,9 @@ from riskstream.workers.settings_drift import WindowKind
 
 RATE, PARTITIONS, SEGMENTS, SLOT_MS = 20_000, 12, 5, 60_000
 T0 = 1_760_000_000_000
-RULES = Rules([WindowKind(300_000, 300_000), WindowKind(3_600_000, 300_000)], lateness_ms=60_000, idle_s=30)
+RULES = Rules(
+    [WindowKind(300_000, 300_000), WindowKind(3_600_000, 300_000)], lateness_ms=60_000, idle_s=30, behind_s=600
+)
 
 
 class Merged(NamedTuple):

@@ -92,6 +92,30 @@ def test_neither_a_kill_nor_a_rewind_changes_a_window(new_pipeline: NewPipeline,
 
 
 @pytest.mark.faults
+def test_windows_wait_for_a_partition_whose_worker_is_behind(
+    new_pipeline: NewPipeline, new_sidecar: NewSidecar
+) -> None:
+    pipeline = new_pipeline(**{**BUSY, "DRIFT_IDLE_S": "1"}, SESSION_TIMEOUT_MS="30000")
+    sidecar = new_sidecar(pipeline)
+    records = records_of(log_of(events=1_500), 3, malformed_share=0)
+    pipeline.start("a")
+    slow = pipeline.start("b")
+    sidecar.start()
+    deadline = time.monotonic() + 60
+    while "state is taken" not in pipeline.log("b"):
+        assert time.monotonic() < deadline, pipeline.log("b")
+        time.sleep(0.2)
+    time.sleep(4)  # longer than a partition has to be silent to be waited for no more
+    slow.send_signal(signal.SIGSTOP)
+    pipeline.feed(records)
+    time.sleep(6)
+    assert 0 < len(pipeline.outputs(timeout_s=1)) < len(records), "each worker has some of the partitions"
+    slow.send_signal(signal.SIGCONT)
+    pipeline.outputs()
+    assert events(sidecar.wait_for(lambda found: events(found) >= len(records))) == len(records)
+
+
+@pytest.mark.faults
 def test_an_instance_that_slept_while_another_took_over_says_nothing_any_more(
     new_pipeline: NewPipeline, new_sidecar: NewSidecar
 ) -> None:

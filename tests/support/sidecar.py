@@ -47,6 +47,8 @@ class Sidecar:
             "BOOTSTRAP_SERVERS": self.pipeline.bootstrap,
             "BUNDLE": str(self.pipeline.bundle),
             "SLOT": name,
+            "GROUP": self.pipeline.name,
+            "INPUT_TOPIC": self.pipeline.topics[0],
             "STATS_TOPIC": self.pipeline.stats_topic,
             "DRIFT_GROUP": self.group,
             "DRIFT_TOPIC": reports,

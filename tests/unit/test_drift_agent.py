@@ -6,12 +6,14 @@ from types import SimpleNamespace
 from typing import Any
 
 import msgspec
+import pytest
 from prometheus_client import CollectorRegistry
 
 from riskstream.schemas.drift import Alert, DriftReport
 from riskstream.schemas.stats import encode_stats
 from riskstream.workers.drift.agent import Agent
 from riskstream.workers.drift.metrics import DriftMetrics
+from riskstream.workers.drift.progress import Source
 from riskstream.workers.drift.store import Closing
 from riskstream.workers.drift.windows import Checkpoint
 from tests.support.drift_reports import BROKEN_FROM, report
@@ -26,6 +28,7 @@ class Memory:
 
     def __init__(self, closed_until: int) -> None:
         self._checkpoint = Checkpoint(closed_until)
+        self.published: list[Closing] = []
 
     async def open(self) -> None: ...
 
@@ -35,7 +38,14 @@ class Memory:
     async def recent(self, _days: float) -> AsyncIterator[DriftReport]:
         yield BEFORE
 
-    async def publish(self, _closing: Closing) -> None: ...
+    async def publish(self, closing: Closing) -> None:
+        self.published.append(closing)
+
+
+def agent_of(store: Any, webhook: Any = None) -> Agent:
+    models: Any = SimpleNamespace(layout=lambda *_: LAYOUT, judge=lambda _: None)
+    metrics = DriftMetrics(CollectorRegistry())
+    return Agent(RULES, models, store, metrics, webhook, clock=lambda: T0 / 1000 + 10**6)
 
 
 def told(closed_until: int, *minutes: int) -> list[tuple[str, int | None]]:
@@ -45,11 +55,7 @@ def told(closed_until: int, *minutes: int) -> list[tuple[str, int | None]]:
     def tell(change: str, alert: Alert) -> None:
         heard.append((change, alert.ended_at))
 
-    models: Any = SimpleNamespace(layout=lambda *_: LAYOUT, judge=lambda _: None)
-    store: Any = Memory(closed_until)
-    webhook: Any = SimpleNamespace(tell=tell)
-    metrics = DriftMetrics(CollectorRegistry())
-    agent = Agent(RULES, models, store, metrics, webhook, clock=lambda: T0 / 1000 + 10**6)
+    agent = agent_of(Memory(closed_until), SimpleNamespace(tell=tell))
 
     async def play() -> None:
         await agent.take_over([0])
@@ -67,3 +73,27 @@ def test_a_model_that_serves_no_more_is_told_once_to_have_no_alert() -> None:
 
 def test_who_takes_over_later_does_not_tell_it_again() -> None:
     assert told(T0 + 10 * 60_000, 12, 18, 30) == []
+
+
+@pytest.mark.parametrize(
+    ("now", "closings"),
+    [({1: Source(9, 0)}, 1), ({1: Source(10, 0)}, 0), ({1: Source(10, 1)}, 0), ({}, 0)],
+    ids=["nothing came", "it is scored, and not told yet", "it is not scored", "the broker does not say"],
+)
+def test_windows_close_behind_a_silent_partition_only_if_it_is_silent_still(
+    now: dict[int, Source], closings: int
+) -> None:
+    store = Memory(0)
+    agent = agent_of(store)
+
+    async def play() -> None:
+        await agent.take_over([0, 1])
+        for _ in range(3):
+            await agent.tick([1], RULES.idle_s, lambda _: {1: Source(9, 0)})
+        for minute in (1, 30):
+            await agent.merge(encode_stats(record(0, minute, minute + 1, minute)), minute)
+        assert store.published == []
+        await agent.tick([1], 1, lambda _: now)
+
+    asyncio.run(play())
+    assert len(store.published) == closings

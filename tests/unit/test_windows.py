@@ -8,13 +8,15 @@ import pytest
 from riskstream.models.drift.varint import packed
 from riskstream.models.drift.window import Window
 from riskstream.schemas.stats import SlotRefusals, SlotSketch, StatsRecord
+from riskstream.workers.drift.progress import Progress, Source
 from riskstream.workers.drift.windows import Checkpoint, Rules, Windows
 from riskstream.workers.settings_drift import WindowKind
 from tests.unit.test_sketch import LAYOUT
 
 MINUTE = 60_000
 T0 = 1_760_000_000_000 // (10 * MINUTE) * 10 * MINUTE
-RULES = Rules([WindowKind(5 * MINUTE, 5 * MINUTE), WindowKind(10 * MINUTE, 5 * MINUTE)], lateness_ms=MINUTE, idle_s=30)
+KINDS = [WindowKind(5 * MINUTE, 5 * MINUTE), WindowKind(10 * MINUTE, 5 * MINUTE)]
+RULES = Rules(KINDS, lateness_ms=MINUTE, idle_s=30, behind_s=600)
 
 
 def record(partition: int, first: int, after: int, minute: int, events: int = 0, **more: object) -> StatsRecord:
@@ -50,6 +52,13 @@ def closed(some: Windows, records: list[StatsRecord], start: int = 0) -> list[Wi
     return found
 
 
+def stands_still(some: Windows, number: int, seconds: int, waiting: int) -> None:
+    """The first look only shows where the log ends."""
+    source = Source(100, waiting)
+    for first in (0, seconds):
+        some.partitions[number].stand_still(first, source)
+
+
 def told(found: list[Window]) -> list[tuple[int, int, int]]:
     """End in minutes, length in minutes, events."""
     return [((w.end - T0) // MINUTE, w.length_ms // MINUTE, w.whole.events) for w in found]
@@ -72,18 +81,43 @@ def test_a_sliding_window_holds_what_its_parts_hold() -> None:
 def test_windows_wait_for_the_slowest_partition_unless_it_is_silent() -> None:
     some = windows(partitions=2)
     assert closed(some, [record(0, 0, 10, 1), record(0, 10, 20, 30)]) == []
-    some.silence(1, 29)
+    stands_still(some, 1, 29, waiting=0)
     assert some.close(T0) == []
-    some.silence(1, 2)
+    stands_still(some, 1, 2, waiting=0)
     found = some.close(T0)
     assert told(found)[0] == (5, 5, 10)
     assert found[0].coverage == 0.5
+    assert found[0].unseen == {}
+
+
+def test_windows_wait_longer_for_events_that_are_not_scored_and_then_tell_them_as_unseen() -> None:
+    some = windows(partitions=2)
+    assert closed(some, [record(0, 0, 10, 1), record(0, 10, 20, 30)]) == []
+    stands_still(some, 1, 599, waiting=7)
+    assert some.close(T0) == []
+    stands_still(some, 1, 2, waiting=8)
+    assert some.close(T0)[0].unseen == {1: 8}
+
+
+def test_a_log_that_grew_is_not_silent_though_all_of_it_is_scored() -> None:
+    progress = Progress()
+    for end in range(100):
+        progress.stand_still(1, Source(end, waiting=0))
+    assert progress.silent_s == 0
+
+
+def test_only_partitions_whose_event_time_stands_still_may_be_silent() -> None:
+    some = windows(partitions=2)
+    assert some.still([0, 1]) == {0: None, 1: None}
+    closed(some, [record(0, 0, 10, 1)])
+    assert some.still([0, 1]) == {1: None}
+    assert some.still([0]) == {0: 10}
 
 
 def test_when_all_are_silent_what_is_open_closes_with_the_clock() -> None:
     some = windows()
     assert closed(some, [record(0, 0, 10, 1)]) == []
-    some.silence(0, 31)
+    stands_still(some, 0, 31, waiting=0)
     assert some.close(T0 + 5 * MINUTE) == []
     assert told(some.close(T0 + 6 * MINUTE)) == [(5, 5, 10), (5, 10, 10)]
     assert some.closed_until == T0 + 5 * MINUTE

@@ -3,7 +3,7 @@
 import asyncio
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
 
 import msgspec
@@ -16,6 +16,7 @@ from riskstream.schemas.stats import decode_stats
 from riskstream.workers.drift.metrics import DriftMetrics, Shown
 from riskstream.workers.drift.models import Models
 from riskstream.workers.drift.overview import Recent
+from riskstream.workers.drift.progress import Source
 from riskstream.workers.drift.store import Closing, Store
 from riskstream.workers.drift.webhook import Changes, Webhook
 from riskstream.workers.drift.windows import Rules, Windows
@@ -25,6 +26,8 @@ log = structlog.get_logger(__name__)
 RECENT_DAYS = 2.0
 FOREVER = 2**63
 Series = tuple[str, int]
+SourcesOf = Callable[[Mapping[int, int | None]], Mapping[int, Source]]
+"""Tells of input partitions, which come with the offset up to which they are counted."""
 
 
 class Agent:
@@ -97,16 +100,22 @@ class Agent:
                 log.warning("a record of stats cannot be read", offset=at, reason=str(error))
                 return
             self._windows.merge(record, at)
-            await self._close()
+            if not self._windows.passed_over:
+                await self._close()
 
-    async def tick(self, silent: dict[int, float]) -> None:
-        """Now and then: these partitions were read for so many seconds and brought nothing. Raises Unavailable."""
+    async def tick(self, read: Sequence[int], seconds: float, sources_of: SourcesOf) -> None:
+        """Every so many seconds, in which these partitions of the topic were read. Raises Unavailable.
+
+        Whether a partition is silent is known only now: events may have come to it with those that were merged.
+        """
         async with self._working:
             if self._windows is None:
                 return
-            for number, seconds in silent.items():
-                self._windows.silence(number, seconds)
-            await self._close()
+            sources = await asyncio.to_thread(sources_of, self._windows.still(read))
+            for number, source in sources.items():
+                self._windows.partitions[number].stand_still(seconds, source)
+            if self._windows.passed_over <= sources.keys():
+                await self._close()
             self._count()
 
     async def _close(self) -> None:
@@ -197,5 +206,6 @@ class Agent:
             metrics.drift_records_total[outcome].inc(tally[outcome])
         metrics.drift_events_total.inc(tally["events"])
         metrics.drift_late_events_total.inc(tally["late"])
-        metrics.drift_unseen_offsets.set(sum(p.unseen(0, 2**63) for p in windows.partitions.values()))
+        metrics.drift_unseen_offsets.set(sum(p.lost(0, FOREVER) for p in windows.partitions.values()))
+        metrics.drift_waiting_offsets.set(sum(p.waiting for p in windows.partitions.values()))
         metrics.drift_cells.set(windows.cells)

@@ -8,6 +8,7 @@ import faust
 import structlog
 
 from riskstream.workers.drift.agent import Agent
+from riskstream.workers.drift.sources import Sources
 from riskstream.workers.drift.transport import transport_class
 from riskstream.workers.health import Status
 from riskstream.workers.settings import Settings
@@ -34,6 +35,7 @@ def build_app(settings: Settings, agent: Agent, status: Status) -> faust.App:
         stream_wait_empty=False,
     )
     app.transport = app.producer_transport = transport_class(settings)(app.conf.broker_consumer, app)
+    sources_of = Sources(settings)
     topic = app.topic(settings.stats_topic, value_type=bytes, value_serializer="raw", key_type=bytes)
 
     async def merge(stream: Any) -> None:
@@ -45,7 +47,7 @@ def build_app(settings: Settings, agent: Agent, status: Status) -> faust.App:
         while not app.should_stop:
             await app.sleep(TICK_S)
             status.progress()
-            await agent.tick(dict.fromkeys(_fetched(app, settings.stats_topic), TICK_S))
+            await agent.tick(_fetched(app, settings.stats_topic), TICK_S, sources_of)
 
     async def assigned(_app: Any, partitions: Any, **_: Any) -> None:
         numbers = sorted(part.partition for part in partitions if part.topic == settings.stats_topic)

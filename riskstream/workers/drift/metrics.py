@@ -21,6 +21,9 @@ class DriftMetrics(Table):
     drift_events_total: Annotated[Counter, Row("Scored events summed into windows")]
     drift_late_events_total: Annotated[Counter, Row("Events and dead letters that came after their window was over")]
     drift_unseen_offsets: Annotated[Gauge, Row("Input offsets in open windows that no worker told of")]
+    drift_waiting_offsets: Annotated[
+        Gauge, Row("Input offsets that no worker has scored yet, in partitions whose event time stands still")
+    ]
     drift_cells: Annotated[Gauge, Row("Steps of time times models that are held in memory")]
     drift_windows_closed_total: Annotated[Family[Counter], Row("Windows closed and reported", "length_s")]
     drift_window_end_timestamp_seconds: Annotated[

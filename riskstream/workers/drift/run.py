@@ -38,7 +38,8 @@ CHATTY = ("faust", "mode", "aiokafka")
 
 def run_sidecar(settings: Settings) -> int:
     """Runs until SIGTERM or SIGINT; answers the exit code. Raises SettingsError, Halt, Unavailable."""
-    rules = Rules(settings.drift_windows, settings.drift_lateness_s * 1000, settings.drift_idle_s)
+    lateness_ms = settings.drift_lateness_s * 1000
+    rules = Rules(settings.drift_windows, lateness_ms, settings.drift_idle_s, settings.drift_behind_s)
     if rules.step_ms % (settings.stats_slot_s * 1000):
         step = f"{rules.step_ms // 1000} s"
         raise SettingsError([f"{PREFIX}DRIFT_WINDOWS: {PREFIX}STATS_SLOT_S must divide their common step, {step}"])
@@ -61,7 +62,7 @@ def run_sidecar(settings: Settings) -> int:
 
 
 def _check_topics(settings: Settings) -> None:
-    names = (settings.stats_topic, *settings.drift_topics)
+    names = (settings.input_topic, settings.stats_topic, *settings.drift_topics)
     found = describe_topics(settings, names)
     if missing := [name for name in names if name not in found]:
         raise Halt(f"topics do not exist: {', '.join(missing)}. Run `riskstream topics create`.")

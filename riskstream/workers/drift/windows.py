@@ -4,8 +4,8 @@ Time is cut into steps, the largest that all windows are made of; a cell sums wh
 A step of a partition is over once the partition's event time has passed its end by the allowed lateness; what comes
 for it later is late, counted as such, and in no window. That depends on nothing but the order of the partition's own
 records, so a window holds the same however the records of several partitions came in between each other, and however
-often the sidecar was killed. A window closes when it is over in all partitions but those that are silent; what these
-have to say when they wake is in the windows that are still open.
+often the sidecar was killed. A window closes when it is over in all partitions but those that are silent, which have
+nothing to say, and those that no worker has come forward in for long: what waits there it tells as unseen.
 
 Memory: cells of models x steps of the longest window x (segments + partitions) vectors of counts, 6 kB each with the
 payment features; MODELS_MOST and SEGMENTS_MOST bound what topics could make of it.
@@ -13,7 +13,7 @@ payment features; MODELS_MOST and SEGMENTS_MOST bound what topics could make of 
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
@@ -34,11 +34,13 @@ LayoutOf = Callable[[str, str], SketchLayout | None]
 
 @dataclass(frozen=True)
 class Rules:
-    """Which windows there are, how late an event may be, and for how long a silent partition is waited for."""
+    """Which windows there are, how late an event may be, and for how long a partition is waited for that brings
+    nothing: `idle_s` if nothing came to it, `behind_s` if it holds events that no worker has scored."""
 
     kinds: Sequence[WindowKind]
     lateness_ms: int
     idle_s: float
+    behind_s: float
 
     @property
     def step_ms(self) -> int:
@@ -93,6 +95,7 @@ class Windows:
         self._cells: dict[tuple[int, str], _Cell] = {}
         self._marks: dict[tuple[int, int], Mark] = {}
         self._models: set[str] = set()
+        self._latest: dict[int, int | None] = {}
         self.tally: Counter[str] = Counter()
 
     def own(self, numbers: Sequence[int]) -> None:
@@ -148,23 +151,26 @@ class Windows:
         self._marks.setdefault((number, step), mark)
         return self._cells.setdefault((step, model), _Cell(layout))
 
-    def silence(self, number: int, seconds: float) -> None:
-        """A partition was read for so long and its event time stood still."""
-        self.partitions[number].silent_s += seconds
+    def still(self, numbers: Iterable[int]) -> dict[int, int | None]:
+        """Of these partitions those whose event time has not moved since this was asked last, each with the offset up
+        to which it is counted."""
+        before, self._latest = self._latest, {number: p.latest for number, p in self.partitions.items()}
+        return {n: self.partitions[n].next for n in numbers if self._latest[n] == before.get(n)}
+
+    @property
+    def passed_over(self) -> set[int]:
+        """The partitions that windows do not wait for."""
+        idle_s, behind_s = self._rules.idle_s, self._rules.behind_s
+        return {n for n, p in self.partitions.items() if p.silent_s >= idle_s or p.behind_s >= behind_s}
 
     def watermark(self, now_ms: int) -> int:
-        """The event time that all partitions have passed, but for silent ones.
+        """The event time that all partitions have passed but those that are passed over.
 
-        When all are silent it is that of the clock, yet no later than it takes to close what is open: of a log that is
+        When all are, it is that of the clock, yet no later than it takes to close what is open: of a log that is
         read long after it was written, more may come.
         """
-        awake = [
-            -1 if progress.latest is None else progress.latest
-            for progress in self.partitions.values()
-            if progress.silent_s < self._rules.idle_s
-        ]
-        if awake:
-            return min(awake)
+        if awaited := self.partitions.keys() - self.passed_over:
+            return min(-1 if (latest := self.partitions[number].latest) is None else latest for number in awaited)
         last = max((begin for begin, _ in self._cells), default=-1) + self._rules.step_ms
         return min(now_ms, last + self._rules.lateness_ms)
 

@@ -6,8 +6,9 @@ Everything works row by row in float64, so that a row's result never depends on 
 
 from collections.abc import Callable
 from functools import reduce
-from typing import Any, NamedTuple
+from typing import Any
 
+import msgspec
 import numpy as np
 from numba import njit, types
 from numpy.typing import NDArray
@@ -21,7 +22,7 @@ _LARGEST = np.finfo(np.float64).max
 ROUNDING = 1e-6  # the shares of a forest's trees, added up in float32, may come to a little more than one
 
 
-class Answer(NamedTuple):
+class Answer(msgspec.Struct, frozen=True):
     """`risk` [n], and `probabilities` [n, classes] in the order of the output's classes; None for a binary model."""
 
     risk: Floats

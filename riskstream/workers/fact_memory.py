@@ -40,6 +40,8 @@ class FactMemory:
         """Rows taken, by owner."""
         self.users: Counter[int] = Counter()
         """Seats taken, by owner."""
+        self.all_rows = self.all_users = 0
+        """The same of all owners: asked for after each batch."""
         self._unused: list[int] = []
         self._seated, self._turn = 0, 0
         self._rooms = np.array([0, *[_NOWHERE] * len(_SIZES)], np.int64)
@@ -52,8 +54,7 @@ class FactMemory:
         self.seats[seats, START], self.seats[seats, ROOM] = self._take(sizes), _SIZES[sizes]
         self.seats[seats, LENGTH] = self.seats[seats, STORED] = lengths
         self.seats[seats, USED], self.seats[seats, OWNER] = self._turn, owner
-        self.rows[owner] += int(_SIZES[sizes].sum())
-        self.users[owner] += len(seats)
+        self._note(owner, int(_SIZES[sizes].sum()), len(seats))
         return seats
 
     def fill(self, seats: Ints, facts: Ints) -> None:
@@ -65,9 +66,8 @@ class FactMemory:
         if not len(seats):
             return
         owner = int(self.seats[seats[0], OWNER])
-        self.rows[owner] -= int(self.seats[seats, ROOM].sum())
+        self._note(owner, -int(self.seats[seats, ROOM].sum()), -len(seats))
         _leave(seats, self.seats, self.facts, self._rooms)
-        self.users[owner] -= len(seats)
         self.seats[seats] = 0
         self._unused += seats.tolist()
 
@@ -119,6 +119,12 @@ class FactMemory:
         size = flat.strides[0]
         return flat.tobytes(), [size * end for end in ends.tolist()], anew
 
+    def _note(self, owner: int, rows: int, users: int) -> None:
+        self.rows[owner] += rows
+        self.users[owner] += users
+        self.all_rows += rows
+        self.all_users += users
+
     def _seat(self) -> int:
         if self._unused:
             return self._unused.pop()
@@ -141,7 +147,7 @@ class FactMemory:
         grown = np.empty(len(seats), np.int64)
         done = _move(seats, lengths, self.seats, self.facts, self._rooms, grown)
         for owner, rows in zip(self.seats[seats[:done], OWNER].tolist(), grown[:done].tolist(), strict=True):
-            self.rows[owner] += rows
+            self._note(owner, rows, 0)
         if done < len(seats):
             self._compact(np.searchsorted(_SIZES, lengths[done:]))
             self._move(seats[done:], lengths[done:])

@@ -2,7 +2,7 @@
 
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -132,7 +132,7 @@ class HistoryStore:
             self.check(*self._checked_for)
         return self._persistently("applied", lambda: self._mget([keys.applied for keys in partitions]))
 
-    def changed_profiles(self) -> set[bytes] | None:
+    def changed_profiles(self) -> Set[bytes] | None:
         """Users whose profile has changed since it was read; None when any may have. Asks nothing, waits for nothing.
 
         Told when Redis has it, so what was written before an event was sent is known before the event comes.

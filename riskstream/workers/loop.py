@@ -129,6 +129,8 @@ class Loop:
 
     def _show_progress(self) -> None:
         self.status.progress()
+        self.status.assignment_known = self.ownership.known
+        self.status.assigned = len(self.working_set.partitions)
         now = self.clock()
         if now - self._shown_at < SHOW_EVERY_S:
             return
@@ -159,11 +161,9 @@ class Loop:
         self._doubt = None
 
     def _round(self) -> None:
-        batch = self.source.take(self.pace.max_batch, self.pace.wait_s)
-        self.status.assignment_known = self.ownership.known
-        self.status.assigned = len(self.working_set.partitions)
-        if self._watchdog.is_due():
+        if self._watchdog.is_due():  # before records are taken, which then would wait
             self._watch()
+        batch = self.source.take(self.pace.max_batch, self.pace.wait_s)
         if batch is None:
             self.join.write_behind()
             self._publish_stats()

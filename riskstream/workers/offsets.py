@@ -39,7 +39,7 @@ class Skip:
 def offsets_table(settings: Settings) -> Table:
     """Each partition's log, the group's offset in it and how far Redis has come. Raises Unavailable, Halt."""
     with Group(settings) as group:
-        spans, members = group.spans(_partitions(settings)), group.members()
+        spans, members = group.spans(range(_partitions(settings))), group.members()
     applied = _applied(settings, spans)
     table = Table("partition", "log start", "group", "log end", "lag", "in Redis", "skipped", title_justify="left")
     table.title = f"Group {settings.group} on {settings.input_topic}, {len(members)} running"
@@ -63,7 +63,7 @@ def plan_skip(settings: Settings, partition: int, end: int | None, on_probe: Cal
                 f"group {settings.group} is running: {', '.join(members)}. Stop all its workers first; "
                 "one that was killed leaves the group after its session timeout."
             )
-        span = group.spans(_partitions(settings)).get(partition)
+        span = group.spans(range(_partitions(settings))).get(partition)
         if span is None:
             raise Halt(f"topic {settings.input_topic} has no partition {partition}.")
         start = span.log_start if span.committed is None else span.committed

@@ -6,7 +6,7 @@ in order with the answers, that one of them was written, deleted or has expired.
 """
 
 import select
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from typing import Any, cast
 
 import hiredis
@@ -22,6 +22,7 @@ Command = tuple[Any, ...]
 KEEP: Command = (b"CLIENT", b"CACHING", b"YES")
 """Before a command: Redis is to tell of changes to what it reads."""
 
+_NOTHING: frozenset[bytes] = frozenset()
 _HEARD = object()
 """In place of an answer: it was a message."""
 
@@ -98,11 +99,13 @@ class RedisLine:
         self._is_drained = False
         return self._connection.read_response(push_request=True)
 
-    def changed(self) -> set[bytes] | None:
+    def changed(self) -> Set[bytes] | None:
         """The kept keys that have changed since the last call; None when any of them may have.
 
         Waits for nothing. What changes during a round trip is told by the next call.
         """
+        if self._is_quiet():
+            return _NOTHING
         try:
             while self._can_read():
                 if (answer := self._read()) is not _HEARD:
@@ -113,8 +116,11 @@ class RedisLine:
         lost, self._lost = self._lost or self._refused, False
         return None if lost else changed
 
+    def _is_quiet(self) -> bool:
+        """Mostly, as this is asked for each batch, and the client's own questions cost many times as much."""
+        return self._is_drained and not (self._changed or self._lost or self._refused or self._poll.poll(0))
+
     def _can_read(self) -> bool:
-        # The client's own questions cost many times as much, and this is asked for each batch.
         if self._is_drained and not self._poll.poll(0):
             return False
         if not self._connection.is_connected:

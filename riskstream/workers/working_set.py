@@ -134,7 +134,7 @@ class WorkingSet:
     @property
     def size(self) -> int:
         """Bytes held."""
-        return self._bytes(sum(self._memory.rows.values()), sum(self._memory.users.values()))
+        return self._bytes(self._memory.all_rows, self._memory.all_users)
 
     def size_of(self, partition: Partition) -> int:
         """Bytes held for one partition, its users' empty rooms included."""

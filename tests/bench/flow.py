@@ -96,7 +96,7 @@ class Flow:
                 offsets.append(self._next[record.partition])
                 self._next[record.partition] += 1
             values = Records([record.key for record in some], [record.value for record in some], [NOW_MS] * size)
-            yield Batch(
+            yield Batch.of_columns(
                 self.scoring.topics.scores,
                 cast(Any, [None] * size),
                 [record.partition for record in some],

@@ -1,7 +1,7 @@
 """The connection to a real Redis: what was read to be kept is called changed once it may have."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 
 import pytest
 import redis
@@ -29,7 +29,7 @@ def keep(line: RedisLine, *keys: bytes) -> None:
     line.ask(line.kept((b"MGET", *keys)))
 
 
-def told(line: RedisLine) -> set[bytes] | None:
+def told(line: RedisLine) -> Set[bytes] | None:
     """What it hears within a moment."""
     deadline = time.monotonic() + 1.0
     while (changed := line.changed()) == set() and time.monotonic() < deadline:

@@ -35,7 +35,9 @@ def committed(rows: Sequence[tuple[int, int, bool]], refused: Sequence[str] = ()
     size = len(rows) + len(refused) + recovered
     keys = [b"u-%d" % number for number in range(size)]
     partitions = partitions_of(keys, PARTITIONS).tolist()
-    batch = Batch("in", [], partitions, list(range(size)), Records(keys, [b"{}"] * size, [999_000] * size), None)
+    batch = Batch.of_columns(
+        "in", [], partitions, list(range(size)), Records(keys, [b"{}"] * size, [999_000] * size), None
+    )
     return Committed(
         batch,
         NOW_S,
@@ -89,7 +91,7 @@ def test_what_was_only_recovered_was_no_transaction(metrics: Metrics) -> None:
 def test_a_record_elsewhere_than_its_key_says_is_misplaced_and_one_without_key_or_time_is_not(metrics: Metrics) -> None:
     right = int(partitions_of([b"u"], PARTITIONS)[0])
     records = Records([b"u", b"u", None], [b"{}"] * 3, [-1, 2_000_000, -1])
-    batch = Batch("in", [], [right, (right + 1) % PARTITIONS, 0], [0, 0, 0], records, None)
+    batch = Batch.of_columns("in", [], [right, (right + 1) % PARTITIONS, 0], [0, 0, 0], records, None)
     BatchCounts(metrics, PARTITIONS).note(committed([])._replace(batch=batch))
     assert page(metrics) >= {"misplaced_records_total 1.0", "event_age_seconds_count 1.0", "event_age_seconds_sum 0.0"}
 

@@ -59,6 +59,7 @@ def test_everybody_keeps_the_own_facts_in_order(steps: list[Step]) -> None:
     assert {user: memory.history(seat)[:, 2].tolist() for user, seat in seats.items()} == expected
     for owner in (0, 1):
         assert memory.rows[owner] == sum(memory.seats[seat, ROOM] for user, seat in seats.items() if user % 2 == owner)
+    assert (memory.all_rows, memory.all_users) == (memory.rows.total(), memory.users.total())
 
 
 def test_a_seat_says_once_that_its_facts_are_to_be_written() -> None:

@@ -53,10 +53,10 @@ def test_the_risk_of_several_labels_is_the_likeliest_each_calibrated_by_itself()
 def test_extreme_logits_give_probabilities(said: list[list[float]]) -> None:
     for one in (output("multiclass"), output("multilabel")):
         calibration = LABELS if one.task == "multilabel" else Uncalibrated()
-        risk, probabilities = answer_of(one, calibration, np.array(said))
-        assert 0 <= risk[0] <= 1
-        assert probabilities is not None
-        assert np.all((probabilities >= 0) & (probabilities <= 1))
+        answer = answer_of(one, calibration, np.array(said))
+        assert 0 <= answer.risk[0] <= 1
+        assert answer.probabilities is not None
+        assert np.all((answer.probabilities >= 0) & (answer.probabilities <= 1))
 
 
 def test_no_probability_of_risk_is_shared_without_a_zero_over_a_zero() -> None:

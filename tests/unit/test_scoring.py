@@ -75,7 +75,7 @@ def batch(*records: tuple[int, int, int | None]) -> Batch:
     ]  # fmt: skip
     taken = Records([b"u-%d" % p for p, _, _ in records], values, [T0] * len(records))
     places, offsets = [p for p, _, _ in records], [o for _, o, _ in records]
-    return Batch("in", [cast(Any, Message())] * len(records), places, offsets, taken, None)
+    return Batch.of_columns("in", [cast(Any, Message())] * len(records), places, offsets, taken, None)
 
 
 def scores(outcome: Outcome) -> list[RiskScore]:
@@ -129,7 +129,7 @@ def test_what_is_answered_already_is_neither_answered_nor_committed_again(scorin
 
 def test_a_repeat_is_scored_as_what_it_was(scoring: Scoring) -> None:
     first = batch((1, 0, 5))
-    again = Batch(first.topic, first.messages, [1], [1], first.records, None)
+    again = Batch.of_columns(first.topic, first.messages, [1], [1], first.records, None)
     scoring.absorb(scoring(first))
     assert [(s.offset, s.duplicate) for s in scores(scoring(again))] == [(1, True)]
 

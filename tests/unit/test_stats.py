@@ -60,7 +60,9 @@ def outcome(first: int, after: int, partition: int = 0, **more: Any) -> Any:
         [b"u"] * len(places), [b'{"user_id":"u","channel":"%b"}' % more.get("channel", b"web")] * len(places), stamps
     )
     return Stub(
-        batch=Batch("in", [], [number for number, _ in places], [offset for _, offset in places], taken, None),
+        batch=Batch.of_columns(
+            "in", [], [number for number, _ in places], [offset for _, offset in places], taken, None
+        ),
         decoded=Stub(rows=good),
         joined=Stub(
             columns={"event_time": T0 + events * more.get("pace_ms", 1_000)}, degraded=(events % 4).astype(np.uint8)

@@ -95,8 +95,12 @@ def check_batches(served: Says, rows: Rows) -> None:
     """Raises ParityError unless a row gets the same bits in a batch of any size."""
     for size, count in BATCHES:
         sample = rows[:count]
-        whole = served(sample)
         parts = [served(sample[start : start + size]) for start in range(0, len(sample), size)]
-        for index, said in enumerate(whole):
-            if said is not None and np.concatenate([part[index] for part in parts]).tobytes() != said.tobytes():
-                raise ParityError(f"rows score other bits in batches of {size}; no bundle was made")
+        if _bits(parts) != _bits([served(sample)]):
+            raise ParityError(f"rows score other bits in batches of {size}; no bundle was made")
+
+
+def _bits(answers: Sequence[Answer]) -> list[bytes]:
+    """Of the risks and of the probabilities, one answer after the other."""
+    several = [answer.probabilities for answer in answers if answer.probabilities is not None]
+    return [np.concatenate(arrays).tobytes() for arrays in ([answer.risk for answer in answers], several) if arrays]

@@ -3,12 +3,10 @@
 from collections.abc import Mapping
 
 import structlog
-from confluent_kafka import Consumer
 
 from riskstream.workers.drift.progress import Source
 from riskstream.workers.errors import Unavailable
-from riskstream.workers.kafka.config import consumer_config
-from riskstream.workers.kafka.offsets import read_spans
+from riskstream.workers.kafka.group import Group
 from riskstream.workers.kafka.probe import probe
 from riskstream.workers.settings import Settings
 
@@ -16,11 +14,11 @@ log = structlog.get_logger(__name__)
 
 
 class Sources:
-    """Asks for the workers' group without joining it. Used by one thread at a time."""
+    """Looks at the workers' group. Used by one thread at a time."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._consumer = Consumer(consumer_config(settings))
+        self._group = Group(settings)
         self._only_markers: dict[int, tuple[int, int]] = {}
 
     def __call__(self, counted: Mapping[int, int | None]) -> dict[int, Source]:
@@ -29,7 +27,7 @@ class Sources:
         if not counted:
             return {}
         try:
-            spans = read_spans(self._consumer, self._settings.input_topic, counted)
+            spans = self._group.spans(counted)
             scored = {
                 number: max(span.log_start, span.committed or 0, counted[number] or 0) for number, span in spans.items()
             }

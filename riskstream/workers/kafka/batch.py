@@ -1,9 +1,9 @@
 """A batch: the records that were taken together, as columns."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any, Self, cast
 
+import msgspec
 import numpy as np
 from confluent_kafka import Message
 from numpy.typing import NDArray
@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from riskstream.schemas.columns import whole_numbers
 from riskstream.schemas.decode import Records
 
+_AFTER = (1).__add__
 
-@dataclass(slots=True)
-class Batch:
+
+class Batch(msgspec.Struct, frozen=True):
     """Records of all owned partitions; of one partition in offset order. `group` goes with their transaction.
 
     The arrays, int64[n], are for what asks for whole columns, the lists for what asks for one after the other.
@@ -25,30 +26,35 @@ class Batch:
     offsets: list[int]
     records: Records
     group: Any
-    partition_array: NDArray[np.int64] = field(init=False)
-    offset_array: NDArray[np.int64] = field(init=False)
-    next_offsets: Mapping[int, int] = field(init=False)
+    partition_array: NDArray[np.int64]
+    offset_array: NDArray[np.int64]
+    timestamp_array: NDArray[np.int64]
+    next_offsets: Mapping[int, int]
     """Per partition, the offset after its last record."""
 
     @classmethod
     def of(cls, topic: str, messages: list[Message], group: Any) -> Self:
         """The records in `messages`, none of which is an error."""
         # A mapped method costs half of what its call in a comprehension does.
-        records = Records(
-            list(map(Message.key, messages)),
-            list(map(Message.value, messages)),
-            [timestamp if kind else -1 for kind, timestamp in map(Message.timestamp, messages)],
-        )
+        keys, values = list(map(Message.key, messages)), list(map(Message.value, messages))
+        times = [timestamp if kind else -1 for kind, timestamp in map(Message.timestamp, messages)]
         partitions = cast("list[int]", list(map(Message.partition, messages)))
         offsets = cast("list[int]", list(map(Message.offset, messages)))
-        return cls(topic, messages, partitions, offsets, records, group)
+        return cls.of_columns(topic, messages, partitions, offsets, Records(keys, values, times), group)
 
-    def __post_init__(self) -> None:
-        self.partition_array, self.offset_array = whole_numbers(self.partitions), whole_numbers(self.offsets)
-        last = dict(zip(self.partitions, self.offsets, strict=True))
-        self.next_offsets = {number: offset + 1 for number, offset in last.items()}
-
-    @property
-    def timestamp_array(self) -> NDArray[np.int64]:
-        """Made when it is asked for, which is after the scores have left."""
-        return whole_numbers(self.records.timestamps)
+    @classmethod
+    def of_columns(
+        cls,
+        topic: str,
+        messages: list[Message],
+        partitions: list[int],
+        offsets: list[int],
+        records: Records,
+        group: Any,
+    ) -> Self:
+        """Of lists with an entry for each record."""
+        count = len(offsets)
+        numbers = whole_numbers([*partitions, *offsets, *records.timestamps])
+        columns = numbers[:count], numbers[count : 2 * count], numbers[2 * count :]
+        ends = dict(zip(partitions, map(_AFTER, offsets), strict=True))
+        return cls(topic, messages, partitions, offsets, records, group, *columns, ends)

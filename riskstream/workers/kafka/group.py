@@ -1,6 +1,6 @@
 """The group as an operator meets it: who runs in it, how far it has come, and moving it past what cannot be read."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Any, Self, cast
 
@@ -44,9 +44,9 @@ class Group:
             raise Unavailable("the broker does not describe the group") from error
         return sorted(f"{member.client_id} on {member.host.lstrip('/')}" for member in group.members)
 
-    def spans(self, partitions: int) -> dict[int, Span]:
+    def spans(self, partitions: Iterable[int]) -> dict[int, Span]:
         """Raises Unavailable."""
-        return read_spans(self._consumer, self._settings.input_topic, range(partitions))
+        return read_spans(self._consumer, self._settings.input_topic, partitions)
 
     def first_readable(self, number: int, start: int, end: int, on_probe: Callable[[int], None]) -> int | None:
         """The first offset after `start`, which cannot be read, that can be. None if nothing below `end` can.

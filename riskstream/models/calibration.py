@@ -91,12 +91,18 @@ _COLUMN = types.Array(types.float64, 1, "A", readonly=True)
 _KNOTS = types.Array(types.float64, 1, "C", readonly=True)
 
 
+@njit(nogil=True)
+def share(logit, slope, intercept):  # type: ignore[no-untyped-def]
+    """The sigmoid of `slope * logit + intercept`, for compiled code: float64 in and out."""
+    value = slope * logit + intercept
+    value = -700.0 if value < -700.0 else 700.0 if value > 700.0 else value  # exp() overflows at 710
+    return 1.0 / (1.0 + math.exp(-value))
+
+
 @njit(types.void(_COLUMN, types.float64, types.float64, types.float64[::1]), cache=True, nogil=True)
 def _shares(logits, slope, intercept, shares):  # type: ignore[no-untyped-def]
     for row in range(len(logits)):
-        value = slope * logits[row] + intercept
-        value = -700.0 if value < -700.0 else 700.0 if value > 700.0 else value  # exp() overflows at 710
-        shares[row] = 1.0 / (1.0 + math.exp(-value))
+        shares[row] = share(logits[row], slope, intercept)
 
 
 @njit(types.float64[::1](_COLUMN, _KNOTS, _KNOTS), cache=True, nogil=True)

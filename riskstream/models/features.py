@@ -24,6 +24,9 @@ from riskstream.models.history import HistorySpec
 Column = NDArray[Any]
 Columns = Mapping[str, Column]
 
+_NOTHING = np.empty((0, 1 << 40))
+"""No rows, of a batch of any size: what functions make where there are none."""
+
 
 class Inputs(NamedTuple):
     """What a feature function may read: the events' own columns, their history's columns, their profiles' columns."""
@@ -108,11 +111,12 @@ class FeatureSet:
     def _computed(self, columns: Columns, aggregates: NDArray[np.float64], profile: Columns) -> NDArray[np.float64]:
         """What functions make of the batch, float64[k, n]."""
         functions = self._program.functions
+        if not functions:
+            return _NOTHING
         computed = np.empty((len(functions), len(aggregates)))
-        if functions:
-            inputs = Inputs(columns, _ByName(aggregates, self._places), profile)
-            for row, function in enumerate(functions):
-                computed[row] = function(inputs)
+        inputs = Inputs(columns, _ByName(aggregates, self._places), profile)
+        for row, function in enumerate(functions):
+            computed[row] = function(inputs)
         return computed
 
     @cached_property

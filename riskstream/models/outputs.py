@@ -14,7 +14,7 @@ from numba import njit, types
 from numpy.typing import NDArray
 
 from riskstream.models.bundle import Output
-from riskstream.models.calibration import Calibration, logit
+from riskstream.models.calibration import Calibration, Platt, Uncalibrated, logit, share
 
 Floats = NDArray[np.float64]
 
@@ -32,6 +32,22 @@ class Answer(msgspec.Struct, frozen=True):
 def answer_of(output: Output, calibration: Calibration, said: Floats) -> Answer:
     """`said` is [n] for a binary output and [n, classes] for the others, none of its rows invalid: see `checked`."""
     return _MEANINGS[output.task](output, calibration, said)
+
+
+def line_of(output: Output, calibration: Calibration) -> tuple[float, float] | None:
+    """Slope and intercept, where the risk is nothing but the sigmoid of a line on a single logit."""
+    if output.task != "binary" or output.kind != "logit":
+        return None
+    if isinstance(calibration, Platt):
+        return calibration.slope, calibration.intercept
+    return (1.0, 0.0) if isinstance(calibration, Uncalibrated) else None
+
+
+def risk_on_line(raw: NDArray[np.floating[Any]], slope: float, intercept: float) -> tuple[Floats, NDArray[np.int64]]:
+    """The risk, and the rows that are no finite logits: what `checked` and then `answer_of` say, to the bit, in one
+    compiled pass, as a batch is often one event."""
+    risk, rows = np.empty(len(raw)), np.empty(len(raw), np.int64)
+    return risk, rows[: _sigmoid(raw, slope, intercept, risk, rows)]
 
 
 def checked(output: Output, raw: NDArray[np.floating[Any]]) -> tuple[Floats, NDArray[np.int64]]:
@@ -58,6 +74,18 @@ def _widen(raw, low, high, said, rows):  # type: ignore[no-untyped-def]
             said[place] = raw[place]
             inside &= low <= said[place] <= high
         if not inside:
+            rows[found] = row
+            found += 1
+    return found
+
+
+@njit([_signature(types.float32), _signature(types.float64)], cache=True, nogil=True)
+def _sigmoid(raw, slope, intercept, risk, rows):  # type: ignore[no-untyped-def]
+    found = 0
+    for row in range(len(raw)):
+        value = np.float64(raw[row])
+        risk[row] = share(value, slope, intercept)
+        if not -_LARGEST <= value <= _LARGEST:
             rows[found] = row
             found += 1
     return found

@@ -11,7 +11,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from riskstream.models.bundle import MODEL, SMOKE, Bundle, BundleError
-from riskstream.models.outputs import Answer, answer_of, checked
+from riskstream.models.outputs import Answer, answer_of, checked, line_of, risk_on_line
 from riskstream.models.tree_walk import NotCovered, TreeWalk
 
 # Between processors and runtime releases, sums of hundreds of float32 leaves differ by some 1e-7. A wrong model,
@@ -40,6 +40,7 @@ class Scorer:
         self._input = bundle.manifest.input
         self._output = bundle.manifest.output
         self._calibration = bundle.manifest.calibration
+        self._line = line_of(self._output, self._calibration)
         several = self._output.task != "binary"
         self._nothing = Answer(np.empty(0), np.empty((0, len(self._output.classes))) if several else None)
         self._session = _session(bundle)
@@ -61,10 +62,15 @@ class Scorer:
             raise ValueError(f"want float32 [n, {self._width}], not {features.dtype} {features.shape}")
         if not len(features):
             return self._nothing
-        said, invalid = checked(self._output, self._raw(features))
+        if self._line:
+            risk, invalid = risk_on_line(self._raw(features), *self._line)
+            answer = Answer(risk, None)
+        else:
+            said, invalid = checked(self._output, self._raw(features))
+            answer = answer_of(self._output, self._calibration, said)
         if len(invalid):
             raise NonFiniteScore(invalid)
-        return answer_of(self._output, self._calibration, said)
+        return answer
 
     def _run(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
         raw: NDArray[np.float32] = self._session.run([self._output.tensor], {self._input: features})[0]

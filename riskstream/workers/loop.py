@@ -175,7 +175,7 @@ class Loop:
 
     def _process(self, batch: Batch) -> None:
         outcome = self.scoring(batch)
-        if self._is_over_limit(outcome):
+        if outcome.refused and self._is_over_limit(outcome):
             return
         if outcome.offsets:
             stats = self.stats.due() if self.stats else []
@@ -184,6 +184,8 @@ class Loop:
             if self.stats:
                 self._confirm(stats)
                 self.stats.absorb(outcome, self.working_set.partitions)
+        if not outcome.refused:
+            self.limit.passed(batch.partition_array)
         self.scoring.absorb(outcome)
         if jumps := self.ownership.past_gaps(batch.next_offsets):
             self.source.seek(jumps)
@@ -211,9 +213,6 @@ class Loop:
 
     def _is_over_limit(self, outcome: Outcome) -> bool:
         batch = outcome.batch
-        if not outcome.refused:
-            self.limit.passed(batch.partition_array)
-            return False
         live = (
             (number, index in outcome.refused)
             for index, (number, offset) in enumerate(zip(batch.partitions, batch.offsets, strict=True))

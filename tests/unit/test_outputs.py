@@ -9,7 +9,7 @@ from onnx import helper, numpy_helper
 
 from riskstream.models.bundle import Bundle, Manifest, Output, Smoke
 from riskstream.models.calibration import Calibration, Isotonic, PerLabel, Platt, Uncalibrated
-from riskstream.models.outputs import answer_of, checked
+from riskstream.models.outputs import answer_of, checked, line_of, risk_on_line
 from riskstream.models.scorer import Scorer
 from tests.support.tiny_bundle import model_of, tiny_bundle
 
@@ -57,6 +57,34 @@ def test_extreme_logits_give_probabilities(said: list[list[float]]) -> None:
         assert 0 <= answer.risk[0] <= 1
         assert answer.probabilities is not None
         assert np.all((answer.probabilities >= 0) & (answer.probabilities <= 1))
+
+
+@pytest.mark.parametrize("calibration", [Uncalibrated(), Platt(slope=0.7, intercept=-2.0)])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_single_logit_is_checked_and_calibrated_in_one_pass_to_the_same_bits(
+    calibration: Calibration, dtype: type[np.floating[Any]]
+) -> None:
+    one = Output(kind="logit", task="binary", tensor="logits", classes=("honest", "stolen"))
+    raw = np.array([*RNG.normal(0, 300, 500), 0.0, -0.0, np.nan, np.inf, -np.inf, 3e38], dtype)
+    line = line_of(one, calibration)
+    assert line is not None
+    risk, invalid = risk_on_line(raw, *line)
+    said, expected = checked(one, raw)
+    assert invalid.tolist() == expected.tolist() == [502, 503, 504]
+    assert risk.tobytes() == answer_of(one, calibration, said).risk.tobytes()
+
+
+@pytest.mark.parametrize("kind", ["logit", "probability"])
+def test_only_a_logit_with_a_line_is_taken_that_way(kind: Literal["logit", "probability"]) -> None:
+    knots = Isotonic((-9.0, 9.0), (0.1, 0.3))
+    assert line_of(Output(kind=kind, task="binary", tensor="logits", classes=("honest", "stolen")), knots) is None
+    assert line_of(output("multiclass", kind), Uncalibrated()) is None
+    assert (
+        line_of(
+            Output(kind="probability", task="binary", tensor="logits", classes=("honest", "stolen")), Uncalibrated()
+        )
+        is None
+    )
 
 
 def test_no_probability_of_risk_is_shared_without_a_zero_over_a_zero() -> None:

@@ -21,7 +21,7 @@ from tests.bench.world import TREES, World
 
 USUAL = Shape(60_000, 50)
 """Four thousand users. Every figure of the headline is of these."""
-LONGER = Shape(120_000, 50)
+LONGER, LONGEST = Shape(120_000, 50), Shape(240_000, 50)
 FEWER, FEWEST = 100, 50
 
 Rows = list[Row]
@@ -126,7 +126,7 @@ def saturation(world: World, _: Rows) -> Iterator[Row]:
     for facts in (5, 500):
         yield saturate(world, Case(facts=facts), USUAL.events)
     for repeat in range(3):
-        yield from by_turns(world, [Case(workers, share=SHARE, repeat=repeat) for workers in (1, 2)], LONGER.events)
+        yield from by_turns(world, [Case(workers, share=SHARE, repeat=repeat) for workers in (1, 2)], LONGEST.events)
 
 
 def quick_latency(world: World, _: Rows) -> Iterator[Row]:

@@ -59,7 +59,7 @@ bench-offline: $(READY) ## how many rows a second the features of a log take on 
 	@$(BIN)/python -m tests.bench.offline $(BENCH)
 
 faults-all: $(READY) ## every named fault, judged: about half an hour
-	@$(BIN)/python -m pytest -m faults tests/faults
+	@$(BIN)/python -m pytest -m faults tests/faults tests/integration
 
 mutants: $(READY) ## take each mechanism out, and see which fault's judgement notices: about ten minutes; MUTANTS="words"
 	@$(BIN)/python -m tests.faults.mutants $(MUTANTS)

@@ -17,9 +17,7 @@ NewScene = Callable[..., Scene]
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Where nothing was asked for in particular, only the short faults run."""
     asked = config.option.markexpr or config.option.keyword or any("faults" in word for word in config.args)
-    slow = (
-        [] if asked else [item for item in items if "tests/faults" in item.nodeid and item.get_closest_marker("slow")]
-    )
+    slow = [] if asked else [item for item in items if all(map(item.get_closest_marker, ("faults", "slow")))]
     if slow:
         config.hook.pytest_deselected(items=slow)
         items[:] = [item for item in items if item not in slow]

@@ -153,11 +153,11 @@ class AtLeastOnceOutput:
 
     def publish(self, records: Iterable[Outgoing], offsets: Mapping[int, int], group: Any) -> None:
         producer = cast(Producer, self._producer)
+        if len(producer) >= UNACKNOWLEDGED_MOST:
+            self.settle()
         _produce(producer, records, self._timeout_s, self._on_delivery)
         # The client's thread may be waiting for this core, and what follows here is for nobody who waits.
         os.sched_yield()
-        if len(producer) >= UNACKNOWLEDGED_MOST:
-            self.settle()
 
     def settle(self) -> None:
         unsent = cast(Producer, self._producer).flush(self._timeout_s)

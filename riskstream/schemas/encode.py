@@ -13,6 +13,7 @@ import numpy as np
 from numba import njit, types
 from numpy.typing import NDArray
 
+from riskstream.schemas.digests import LETTERS, digest_letters, is_short, put_name
 from riskstream.schemas.score import DECISIONS, DEGRADED
 from riskstream.schemas.texts import Texts
 
@@ -30,7 +31,7 @@ class Scores(msgspec.Struct, frozen=True):
     """The rest, a column each, all of one length and C-contiguous.
 
     `event_ids` are as they stand in JSON between the quotes, `user_ids` in UTF-8. `decisions` are positions in
-    DECISIONS, `degraded` bits, the first of DEGRADED the lowest; `vectors` uint8[16 n] are their digests in ASCII;
+    DECISIONS, `degraded` bits, the first of DEGRADED the lowest; `vectors` float32[n, features] leave as their digests;
     `probabilities` are None where the model has but one.
     """
 
@@ -38,7 +39,7 @@ class Scores(msgspec.Struct, frozen=True):
     user_ids: Texts
     scores: NDArray[np.float64]
     decisions: NDArray[np.uint8]
-    vectors: NDArray[np.uint8]
+    vectors: NDArray[np.float32]
     partitions: NDArray[np.int64]
     offsets: NDArray[np.int64]
     event_times: NDArray[np.int64]
@@ -53,9 +54,10 @@ TextArrays = tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64]]
 _encode = msgspec.json.Encoder().encode
 _PLAIN = np.array([32 <= code < 127 and chr(code) not in '"\\' for code in range(256)])  # stands in JSON for itself
 _COMMA, _BRACKET, _MINUS, _ZERO = ord(","), ord("]"), ord("-"), np.uint8(ord("0"))
-_DIGEST, _LONGEST = 16, 20  # bytes of a digest, and the most of a whole number
+_LONGEST = 20  # bytes of a whole number at most
 _USUAL = 512  # bytes that mostly are enough for a row
 _TO_QUOTE = -1
+_NO_NAMES = np.empty(0, np.uint8)  # of vectors that are named as they are written
 # Indexes are unsigned, which spares the compiled code a test for negative ones at every byte.
 _ONE, _TEN, _DIGITS = np.uint64(1), np.uint64(10), np.uint64(19)
 
@@ -68,8 +70,9 @@ def encode_scores(stamp: Stamp, rows: Scores) -> list[bytes]:
     """Each row's RiskScore. Raises ValueError for a score outside [0, 1] or NaN, which JSON would turn into null."""
     numbers = np.frombuffer(_encode(rows.scores.tolist()), np.uint8)  # so that they look as msgspec has them
     parts, users, quoted = _parts(stamp.model, stamp.feature_set, stamp.topic), _arrays(rows.user_ids), False
+    names = _NO_NAMES if is_short(rows.vectors) else digest_letters(rows.vectors)
     given = (
-        rows.scores, numbers, rows.decisions, rows.vectors, rows.partitions, rows.offsets, rows.event_times,
+        rows.scores, numbers, rows.decisions, rows.vectors, names, rows.partitions, rows.offsets, rows.event_times,
         stamp.scored_at, rows.duplicates, rows.degraded,
     )  # fmt: skip
     ends = np.empty(len(rows.scores) + 1, np.int64)
@@ -126,7 +129,7 @@ def _array(kind: types.Type) -> types.Array:
 
 
 _F64, _I64, _U8, _BOOL = map(_array, (types.float64, types.int64, types.uint8, types.boolean))
-_TEXTS = types.Tuple((_U8, _I64, _I64))
+_TEXTS, _VECTORS = types.Tuple((_U8, _I64, _I64)), types.Array(types.float32, 2, "C", readonly=True)
 
 
 @njit(cache=True, nogil=True)
@@ -143,7 +146,7 @@ def _room(parts, event_ids, user_ids, numbers, rows):  # type: ignore[no-untyped
     """Bytes that are enough for all rows."""
     lengths = parts[2]
     fixed = lengths[:_DECISION].sum() + lengths[_DECISION:_ENDING].max() + lengths[_ENDING:].max()
-    return rows * (fixed + _DIGEST + 4 * _LONGEST) + event_ids[2].sum() + user_ids[2].sum() + len(numbers)
+    return rows * (fixed + LETTERS + 4 * _LONGEST) + event_ids[2].sum() + user_ids[2].sum() + len(numbers)
 
 
 @njit(cache=True, nogil=True)
@@ -186,16 +189,17 @@ def _put_number(out, at, value):  # type: ignore[no-untyped-def]
 
 @njit(
     types.int64(
-        types.uint8[::1], types.int64[::1], _TEXTS, _TEXTS, _TEXTS, types.boolean, _F64, _U8, _U8, _U8, _I64, _I64,
-        _I64, types.int64, _BOOL, _U8,
+        types.uint8[::1], types.int64[::1], _TEXTS, _TEXTS, _TEXTS, types.boolean, _F64, _U8, _U8, _VECTORS, _U8,
+        _I64, _I64, _I64, types.int64, _BOOL, _U8,
     ),
     cache=True, nogil=True,
 )  # fmt: skip
 def _write(  # type: ignore[no-untyped-def]  # noqa: PLR0913
-    out, ends, parts, event_ids, user_ids, quoted, scores, numbers, decisions, vectors, partitions, offsets,
-    event_times, scored_at, duplicates, degraded,
+    out, ends, parts, event_ids, user_ids, quoted, scores, numbers, decisions, vectors, names, partitions,
+    offsets, event_times, scored_at, duplicates, degraded,
 ):  # fmt: skip
     """The rows one after the other; row k ends before `ends[k + 1]`. `numbers` is the text of the list of scores.
+    `names` are those of all vectors, or none, and then the vectors are short.
 
     Answers 0 when all are written; else how many bytes `out` needs, or _TO_QUOTE if users are not `quoted` yet and one
     has an id that does not stand in JSON as it is.
@@ -218,7 +222,11 @@ def _write(  # type: ignore[no-untyped-def]  # noqa: PLR0913
         comma = _end_of_number(numbers, begin)
         at = _put(out, at, numbers, begin, comma - begin)
         at = _put_text(out, at, parts, _DECISION + decisions[row])
-        at = _put(out, at, vectors, np.uint64(row * _DIGEST), np.uint64(_DIGEST))
+        if len(names):
+            _put(out, at, names, np.uint64(row * LETTERS), np.uint64(LETTERS))
+        else:
+            put_name(vectors, row, at, out)
+        at += np.uint64(LETTERS)
         at = _put_text(out, at, parts, _PARTITION)
         at = _put_number(out, at, partitions[row])
         at = _put_text(out, at, parts, _OFFSET)

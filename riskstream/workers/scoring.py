@@ -14,7 +14,6 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from riskstream.models.digests import digest_letters
 from riskstream.models.domain import Domain
 from riskstream.models.history import Aggregates, aggregate
 from riskstream.models.outputs import Answer
@@ -186,7 +185,7 @@ class Scoring:
                 users,
                 scored.scores,
                 scored.decisions,
-                digest_letters(scored.vectors),
+                scored.vectors,
                 numbers,
                 offsets,
                 event_times,

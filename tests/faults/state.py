@@ -16,7 +16,7 @@ import numpy as np
 import redis
 import xxhash
 
-from riskstream.models.digests import vector_digest
+from riskstream.schemas.digests import vector_digest
 from riskstream.models.domain import load_domain
 from riskstream.models.offline import replay
 from riskstream.schemas.payment import Payment

@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from riskstream.models.digests import vector_digest
+from riskstream.schemas.digests import vector_digest
 from riskstream.models.domain import load_domain
 from riskstream.models.offline import replay
 from tests.support.bundle import write_random_bundle

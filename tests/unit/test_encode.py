@@ -10,12 +10,14 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from msgspec import UNSET
 from msgspec.structs import replace
+from xxhash import xxh3_64_hexdigest
 
 from riskstream.schemas.encode import Scores, Stamp, encode_scores, json_texts
 from riskstream.schemas.score import DECISIONS, DEGRADED, RiskScore, decode_score
 from riskstream.schemas.texts import Texts
 
 STAMP = Stamp(model="payment-risk@1.0.0", feature_set="3f0c9a5e1b2d4c67", topic="transactions", scored_at=1788220800007)
+VECTORS = {xxh3_64_hexdigest(vector): vector for vector in (np.float32([number] * 3).tobytes() for number in range(9))}
 USUAL = RiskScore(
     event_id="e-81",
     user_id="u-17",
@@ -23,7 +25,7 @@ USUAL = RiskScore(
     decision="approve",
     model=STAMP.model,
     feature_set=STAMP.feature_set,
-    vector="9d1f6b0a2c3e4d58",
+    vector=next(iter(VECTORS)),
     topic=STAMP.topic,
     partition=3,
     offset=1207,
@@ -40,7 +42,7 @@ scores = st.builds(
     decision=st.sampled_from(DECISIONS),
     model=st.just(STAMP.model),
     feature_set=st.just(STAMP.feature_set),
-    vector=st.text("0123456789abcdef", min_size=16, max_size=16),
+    vector=st.sampled_from(sorted(VECTORS)),
     topic=st.just(STAMP.topic),
     partition=whole,
     offset=whole,
@@ -64,7 +66,7 @@ def columns(rows: Sequence[RiskScore]) -> Scores:
         Texts.of([row.user_id.encode() for row in rows]),
         column("score", np.float64),
         np.array([DECISIONS.index(row.decision) for row in rows], np.uint8),
-        np.frombuffer("".join(row.vector for row in rows).encode(), np.uint8),
+        np.frombuffer(b"".join(VECTORS[row.vector] for row in rows), np.float32).reshape(-1, 3),
         column("partition", np.int64),
         column("offset", np.int64),
         column("event_time", np.int64),
@@ -97,6 +99,13 @@ def test_only_the_rows_that_were_taken_are_written() -> None:
     rows = [usual(event_id=f"e-{number}") for number in range(3)]
     taken = replace(columns(rows), event_ids=columns(rows).event_ids.take(np.array([2, 0, 1])))
     assert [decode_score(line).event_id for line in encode_scores(STAMP, taken)] == ["e-2", "e-0", "e-1"]
+
+
+def test_vectors_of_any_width_are_named() -> None:
+    for width in (1, 59, 60, 61, 200):
+        vectors = np.arange(2 * width, dtype=np.float32).reshape(2, width)
+        lines = encode_scores(STAMP, replace(columns([USUAL, USUAL]), vectors=vectors))
+        assert [decode_score(line).vector for line in lines] == [xxh3_64_hexdigest(row.tobytes()) for row in vectors]
 
 
 def test_rows_may_be_far_longer_than_usual() -> None:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from xxhash import xxh3_64_hexdigest
 
 from riskstream.models import history
-from riskstream.models.digests import vector_digest
+from riskstream.schemas.digests import vector_digest
 from riskstream.models.features import Feature, FeatureSet, Inputs
 from riskstream.models.formulas import history as past
 from riskstream.models.history import aggregate

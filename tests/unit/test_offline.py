@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
-from riskstream.models.digests import vector_digest
+from riskstream.schemas.digests import vector_digest
 from riskstream.models.domain import Domain, load_domain
 from riskstream.models.features import FeatureSet
 from riskstream.models.history import aggregate

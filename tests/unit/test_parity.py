@@ -15,7 +15,7 @@ from riskstream.models.dataset.build import build
 from riskstream.models.dataset.labels import SplitPlan
 from riskstream.models.dataset.parity import Parity, Scored, compare
 from riskstream.models.dataset.vectors import Facts, Snapshots
-from riskstream.models.digests import vector_digest
+from riskstream.schemas.digests import vector_digest
 from riskstream.models.history import aggregate
 from riskstream.models.payment import DOMAIN
 from riskstream.models.simulation import SimulationConfig, simulate

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from riskstream.models.dataset.lives import Lives
 from riskstream.models.dataset.suspects import suspects
 from riskstream.models.dataset.vectors import Advance, Facts, Snapshots, vectors
-from riskstream.models.digests import vector_digest
+from riskstream.schemas.digests import vector_digest
 from riskstream.models.domain import Domain
 
 Ints = NDArray[np.int64]

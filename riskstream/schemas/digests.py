@@ -1,7 +1,7 @@
 """A short name for each feature vector's exact bytes: equal names mean bit-equal vectors.
 
-It is the XXH3-64 of the vector's float32, little-endian, as sixteen hex digits. A batch is often one event, so what
-counts is that this is one compiled call; vectors of more than sixty features are left to the library.
+It is the XXH3-64 of the vector's float32, little-endian, as sixteen hex digits. Vectors of more than sixty features are
+left to the library.
 """
 
 import numpy as np
@@ -22,11 +22,16 @@ _HALF_BYTE = np.uint64(15)
 def digest_letters(vectors: NDArray[np.float32]) -> NDArray[np.uint8]:
     """The names of vectors [n, features] in ASCII, uint8[n * LETTERS]."""
     letters = np.empty(len(vectors) * LETTERS, np.uint8)
-    if vectors.itemsize * vectors.shape[1] <= LONGEST:
+    if is_short(vectors):
         _name(np.ascontiguousarray(vectors), letters)
     else:
         _spell(np.array([xxh3_64_intdigest(vector.tobytes()) for vector in vectors], np.uint64), letters)
     return letters
+
+
+def is_short(vectors: NDArray[np.float32]) -> bool:
+    """Whether `put_name` can name them."""
+    return vectors.itemsize * vectors.shape[1] <= LONGEST
 
 
 def vector_digest(vectors: NDArray[np.float32]) -> list[str]:
@@ -35,20 +40,23 @@ def vector_digest(vectors: NDArray[np.float32]) -> list[str]:
     return [names[at : at + LETTERS] for at in range(0, len(names), LETTERS)]
 
 
-_part = njit(nogil=True)
-
-
-@_part
+@njit(nogil=True)
 def _put(word, at, letters):  # type: ignore[no-untyped-def]
     for place in range(LETTERS):
         letters[at + place] = _HEX[(word >> np.uint64(4 * (LETTERS - 1 - place))) & _HALF_BYTE]
 
 
+@njit(nogil=True)
+def put_name(vectors, row, at, letters):  # type: ignore[no-untyped-def]
+    """Write the name of one of the vectors, which are short, behind `at`. For compiled code."""
+    width = vectors.shape[1] * vectors.itemsize
+    _put(np.uint64(xxh3_64(pointer(vectors.view(np.uint8)), row * width, width)), at, letters)
+
+
 @njit(types.void(types.Array(types.float32, 2, "C", readonly=True), types.uint8[::1]), cache=True, nogil=True)
 def _name(vectors, letters):  # type: ignore[no-untyped-def]
-    data, width = pointer(vectors.view(np.uint8)), vectors.shape[1] * vectors.itemsize
     for row in range(len(vectors)):
-        _put(np.uint64(xxh3_64(data, row * width, width)), row * LETTERS, letters)
+        put_name(vectors, row, row * LETTERS, letters)
 
 
 @njit(types.void(types.uint64[::1], types.uint8[::1]), cache=True, nogil=True)

@@ -47,7 +47,7 @@ def risk_on_line(raw: NDArray[np.floating[Any]], slope: float, intercept: float)
     """The risk, and the rows that are no finite logits: what `checked` and then `answer_of` say, to the bit, in one
     compiled pass, as a batch is often one event."""
     risk, rows = np.empty(len(raw)), np.empty(len(raw), np.int64)
-    return risk, rows[: _sigmoid(raw, slope, intercept, risk, rows)]
+    return risk, rows[: sigmoid(raw, slope, intercept, risk, rows)]
 
 
 def checked(output: Output, raw: NDArray[np.floating[Any]]) -> tuple[Floats, NDArray[np.int64]]:
@@ -80,7 +80,8 @@ def _widen(raw, low, high, said, rows):  # type: ignore[no-untyped-def]
 
 
 @njit([_signature(types.float32), _signature(types.float64)], cache=True, nogil=True)
-def _sigmoid(raw, slope, intercept, risk, rows):  # type: ignore[no-untyped-def]
+def sigmoid(raw, slope, intercept, risk, rows):  # type: ignore[no-untyped-def]
+    """Fill `risk` [n] of `risk_on_line`, and the first of `rows` [n]; answers how many. For compiled code."""
     found = 0
     for row in range(len(raw)):
         value = np.float64(raw[row])

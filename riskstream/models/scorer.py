@@ -47,6 +47,7 @@ class Scorer:
         self._check_signature()
         rows = np.array(bundle.smoke.rows, dtype=np.float64)  # None becomes NaN
         self._raw: Callable[[NDArray[np.float32]], NDArray[np.float32]] = self._run
+        self._on_line = self._runtime_on_line
         self._verify_smoke(rows.astype(np.float32), np.array(bundle.smoke.expected))
         self.engine, self.engine_reason = "onnxruntime", "the walk is switched off"
         if own_walk:
@@ -63,7 +64,7 @@ class Scorer:
         if not len(features):
             return self._nothing
         if self._line:
-            risk, invalid = risk_on_line(self._raw(features), *self._line)
+            risk, invalid = self._on_line(features, *self._line)
             answer = Answer(risk, None)
         else:
             said, invalid = checked(self._output, self._raw(features))
@@ -71,6 +72,11 @@ class Scorer:
         if len(invalid):
             raise NonFiniteScore(invalid)
         return answer
+
+    def _runtime_on_line(
+        self, features: NDArray[np.float32], slope: float, intercept: float
+    ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        return risk_on_line(self._run(features), slope, intercept)
 
     def _run(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
         raw: NDArray[np.float32] = self._session.run([self._output.tensor], {self._input: features})[0]
@@ -90,7 +96,8 @@ class Scorer:
         except NotCovered as why:
             self.engine_reason = str(why)
         else:
-            self._raw, self.engine, self.engine_reason = walk, "tree_walk", ""
+            self._raw, self._on_line = walk, walk.risk_on_line
+            self.engine, self.engine_reason = "tree_walk", ""
 
     def _check_signature(self) -> None:
         seen = [(one.name, one.type, one.shape[-1]) for one in self._session.get_inputs()]

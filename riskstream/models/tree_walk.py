@@ -9,15 +9,15 @@ floats do, where a missing value is the lowest key or the highest: it goes where
 split is one word, its threshold's key above its feature, so that each step waits for memory once.
 """
 
-import math
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import onnx
-from numba import njit, types
 from numpy.typing import NDArray
 from onnx import helper
+
+from riskstream.models.tree_pass import FEATURE, GROUP, SIGN, UPPER, risk, walk
 
 Rows = NDArray[np.float32]
 Keys = NDArray[np.uint32]
@@ -26,16 +26,8 @@ Splits = NDArray[np.uint64]
 Parts = dict[str, Any]  # a node's attributes
 
 MAX_DEPTH = 8  # padding doubles a tree with every level
-_GROUP = 8  # trees walked side by side: the processor waits for all of them at once
-_BLOCK = 16  # rows that go down a group before the next: its arrays stay in the nearest cache
 _MAX_SPLITS = 20_000  # proven one by one; of a larger model that many, drawn at random
 _BATCHES = ((256, None), (7, 700), (1, 300))  # sizes to prove, and with how many rows
-
-# Compiled into the walk. Unsigned throughout, which spares it a test for negative indexes at every step.
-_ONE = np.uint64(1)
-_UPPER, _FEATURE = np.uint64(32), np.uint64(0xFFFFFFFF)  # where a split has its key, and what the rest is
-_SIGN, _INFINITY = np.uint32(0x80000000), np.uint32(0x7F800000)
-_LOWEST, _HIGHEST = np.uint32(0), np.uint32(0xFFFFFFFF)  # keys of no number: a missing value's
 
 # Where the score is (output 1 and there column 1, or output 0, column 0) and what attributes of leaves begin with.
 _OPERATORS = {"TreeEnsembleClassifier": (1, "class_"), "TreeEnsembleRegressor": (0, "target_")}
@@ -76,12 +68,20 @@ class TreeWalk:
 
     def __call__(self, features: Rows) -> Rows:
         """What the runtime says of rows [n, width] in this column, to the bit. NaN is missing."""
+        sums, rows = np.empty(len(features), np.float32), self._checked(features)
+        walk(rows, self.splits, self.leaves, self.base, self.logistic, sums)
+        return sums
+
+    def risk_on_line(self, features: Rows, slope: float, intercept: float) -> tuple[NDArray[np.float64], Ints]:
+        """`outputs.risk_on_line` of that, in the same call: a batch is often one event."""
+        rows, found, invalid = self._checked(features), np.empty(len(features)), np.empty(len(features), np.int64)
+        line = slope, intercept
+        return found, invalid[: risk(rows, self.splits, self.leaves, self.base, self.logistic, *line, found, invalid)]
+
+    def _checked(self, features: Rows) -> Rows:
         if features.ndim != 2 or features.shape[1] != self.width:  # compiled code does not check indexes
             raise ValueError(f"want rows of {self.width} features, not {features.shape}")
-        sums = np.empty(len(features), np.float32)
-        rows = np.ascontiguousarray(features)
-        _walk(rows, self.splits, self.leaves, self.base, self.logistic, sums)
-        return sums
+        return np.ascontiguousarray(features)
 
     def prove(self, runtime: Callable[[Rows], Rows], rows: Rows) -> None:
         """Compares bits with the runtime on `rows`, on random rows and at every split. Raises NotCovered if any differ.
@@ -106,7 +106,7 @@ class TreeWalk:
         index, column, bound = np.arange(len(trees)), self._column(trees, places), self._bound(trees, places)
         rows = np.repeat(self._rows_to(rng, trees, places)[:, np.newaxis], 3, axis=1)
         rows[index, 0, column] = _floats(bound)
-        rows[index, 1, column] = _floats(bound - np.uint32(1) - (bound == _SIGN))  # minus zero is not below zero
+        rows[index, 1, column] = _floats(bound - np.uint32(1) - (bound == SIGN))  # minus zero is not below zero
         rows[index, 2, column] = np.nan
         return rows.reshape(-1, self.width)
 
@@ -128,10 +128,10 @@ class TreeWalk:
         return rows
 
     def _column(self, trees: Ints, places: Ints) -> Ints:
-        return (self.splits[trees, places] & _FEATURE).astype(np.int64) % self.width
+        return (self.splits[trees, places] & FEATURE).astype(np.int64) % self.width
 
     def _bound(self, trees: Ints, places: Ints) -> Keys:
-        return (self.splits[trees, places] >> _UPPER).astype(np.uint32)
+        return (self.splits[trees, places] >> UPPER).astype(np.uint32)
 
 
 def _ensemble(model: bytes, tensor: str, column: int) -> Parts:
@@ -216,19 +216,19 @@ def _perfect(nodes: _Nodes) -> tuple[Splits, Rows]:
         at = np.stack([nodes.right[at], nodes.left[at]], axis=2).reshape(len(roots), -1)
     places = np.concatenate(levels, axis=1)
     splits = (places >= 0) & nodes.inner[places]
-    fill = ((0, -len(roots) % _GROUP), (0, 0))
-    words = nodes.keys[places].astype(np.uint64) << _UPPER | nodes.features[places].astype(np.uint64)
+    fill = ((0, -len(roots) % GROUP), (0, 0))
+    words = nodes.keys[places].astype(np.uint64) << UPPER | nodes.features[places].astype(np.uint64)
     return np.pad(np.where(splits, words, np.uint64(0)), fill), np.pad(nodes.weights[at], fill)
 
 
 def _keys(values: NDArray[np.floating[Any]]) -> Keys:
     """Unsigned integers that sort as the floats do; both zeros are one."""
     bits = (values.astype(np.float32) + np.float32(0)).view(np.uint32)
-    return np.where(bits & _SIGN, ~bits, bits | _SIGN)
+    return np.where(bits & SIGN, ~bits, bits | SIGN)
 
 
 def _floats(keys: Keys) -> Rows:
-    return np.where(keys & _SIGN, keys ^ _SIGN, ~keys).view(np.float32)
+    return np.where(keys & SIGN, keys ^ SIGN, ~keys).view(np.float32)
 
 
 def _random_rows(rng: np.random.Generator, count: int, width: int) -> Rows:
@@ -238,59 +238,3 @@ def _random_rows(rng: np.random.Generator, count: int, width: int) -> Rows:
     some = rng.random(rows.shape) < rng.random((count, 1))
     rows[some] = rng.choice(np.concatenate([ends, -ends]), rows.shape)[some]
     return rows
-
-
-@njit(nogil=True, inline="always")
-def _sortable(bits, keys, width):  # type: ignore[no-untyped-def]
-    """A row's keys, twice: for splits that send a missing value right, then for those that send it left."""
-    for column in range(width):
-        value = bits[np.uint64(column)]
-        missing = (value & ~_SIGN) > _INFINITY
-        key = value | _SIGN if value <= _SIGN else ~value  # minus zero is zero
-        keys[np.uint64(column)] = _HIGHEST if missing else key
-        keys[np.uint64(column) + width] = _LOWEST if missing else key
-
-
-@njit(nogil=True, inline="always")
-def _logistic(total):  # type: ignore[no-untyped-def]
-    one = np.float32(1.0)
-    positive = one / (one + np.float32(math.exp(-abs(total))))
-    return one - positive if total < 0 else positive
-
-
-_ROWS, _SPLITS = (types.Array(kind, 2, "C", readonly=True) for kind in (types.float32, types.uint64))
-
-
-@njit(
-    types.void(_ROWS, _SPLITS, _ROWS, types.float32, types.boolean, types.float32[::1]),
-    cache=True,
-    nogil=True,
-)
-def _walk(rows, splits, leaves, base, logistic, sums):  # type: ignore[no-untyped-def]
-    bits = rows.view(np.uint32)
-    width, first_leaf = np.uint64(bits.shape[1]), np.uint64(leaves.shape[1])
-    depth = int(math.log2(leaves.shape[1]))
-    keys = np.empty((_BLOCK, 2 * bits.shape[1]), np.uint32)
-    places = np.empty(_GROUP, np.uint64)
-    for begin in range(0, bits.shape[0], _BLOCK):
-        block = sums[begin : begin + _BLOCK]
-        for one in range(len(block)):
-            _sortable(bits[begin + one], keys[one], width)
-        block[:] = np.float32(0.0)
-        for first in range(0, splits.shape[0], _GROUP):
-            for row in range(len(block)):
-                own, total = keys[np.uint64(row)], block[row]
-                places[:] = _ONE
-                for _ in range(depth):
-                    for one in range(_GROUP):
-                        place = places[np.uint64(one)]
-                        split = splits[np.uint64(first + one), place]
-                        below = np.uint64(own[split & _FEATURE]) < split >> _UPPER
-                        places[np.uint64(one)] = place + place + np.uint64(below)
-                for one in range(_GROUP):  # in the order of the trees: another gives other bits
-                    total += leaves[np.uint64(first + one), places[np.uint64(one)] - first_leaf]
-                block[row] = total
-        block += base
-        if logistic:
-            for row in range(len(block)):
-                block[row] = _logistic(block[row])

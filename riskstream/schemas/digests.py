@@ -31,7 +31,7 @@ def digest_letters(vectors: NDArray[np.float32]) -> NDArray[np.uint8]:
 
 def is_short(vectors: NDArray[np.float32]) -> bool:
     """Whether `put_name` can name them."""
-    return vectors.itemsize * vectors.shape[1] <= LONGEST
+    return bool(vectors.itemsize * vectors.shape[1] <= LONGEST)
 
 
 def vector_digest(vectors: NDArray[np.float32]) -> list[str]:

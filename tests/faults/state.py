@@ -16,9 +16,9 @@ import numpy as np
 import redis
 import xxhash
 
-from riskstream.schemas.digests import vector_digest
 from riskstream.models.domain import load_domain
 from riskstream.models.offline import replay
+from riskstream.schemas.digests import vector_digest
 from riskstream.schemas.payment import Payment
 from tests.faults.judge import Verdict
 from tests.faults.reading import Place, Seen

@@ -7,9 +7,9 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from riskstream.schemas.digests import vector_digest
 from riskstream.models.domain import load_domain
 from riskstream.models.offline import replay
+from riskstream.schemas.digests import vector_digest
 from tests.support.bundle import write_random_bundle
 from tests.support.pipeline import Pipeline
 from tests.support.tiny_domain import Login

@@ -7,9 +7,9 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from riskstream.schemas.digests import vector_digest
 from riskstream.models.domain import load_domain
 from riskstream.models.offline import Vectors, replay
+from riskstream.schemas.digests import vector_digest
 from tests.support.pipeline import Out, Pipeline
 
 

@@ -17,7 +17,7 @@ from riskstream.schemas.score import DECISIONS, DEGRADED, RiskScore, decode_scor
 from riskstream.schemas.texts import Texts
 
 STAMP = Stamp(model="payment-risk@1.0.0", feature_set="3f0c9a5e1b2d4c67", topic="transactions", scored_at=1788220800007)
-VECTORS = {xxh3_64_hexdigest(vector): vector for vector in (np.float32([number] * 3).tobytes() for number in range(9))}
+VECTORS = {xxh3_64_hexdigest(row.tobytes()): row.tobytes() for row in np.arange(27, dtype=np.float32).reshape(9, 3)}
 USUAL = RiskScore(
     event_id="e-81",
     user_id="u-17",

@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 from xxhash import xxh3_64_hexdigest
 
 from riskstream.models import history
-from riskstream.schemas.digests import vector_digest
 from riskstream.models.features import Feature, FeatureSet, Inputs
 from riskstream.models.formulas import history as past
 from riskstream.models.history import aggregate
 from riskstream.models.offline import replay
 from riskstream.models.payment import DOMAIN, FEATURES, HISTORY
+from riskstream.schemas.digests import vector_digest
 from tests.unit.oracle import Expected, histories, payment_features
 from tests.unit.payment_log import payments, profiles_for
 

@@ -9,12 +9,12 @@ import pytest
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
-from riskstream.schemas.digests import vector_digest
 from riskstream.models.domain import Domain, load_domain
 from riskstream.models.features import FeatureSet
 from riskstream.models.history import aggregate
 from riskstream.models.offline import CHUNK, Log, read_log, replay, write_log
 from riskstream.models.payment import DOMAIN
+from riskstream.schemas.digests import vector_digest
 from riskstream.schemas.history import Keys
 from riskstream.schemas.payment import Payment
 from riskstream.workers.working_set import LogSpan, WorkingSet

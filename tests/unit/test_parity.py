@@ -15,11 +15,11 @@ from riskstream.models.dataset.build import build
 from riskstream.models.dataset.labels import SplitPlan
 from riskstream.models.dataset.parity import Parity, Scored, compare
 from riskstream.models.dataset.vectors import Facts, Snapshots
-from riskstream.schemas.digests import vector_digest
 from riskstream.models.history import aggregate
 from riskstream.models.payment import DOMAIN
 from riskstream.models.simulation import SimulationConfig, simulate
 from riskstream.models.simulation.log import SimulatedLog
+from riskstream.schemas.digests import vector_digest
 from riskstream.workers.cli import app
 from tests.support.datasets import event_log, ingredients, snapshots
 

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from riskstream.models.dataset.lives import Lives
 from riskstream.models.dataset.suspects import suspects
 from riskstream.models.dataset.vectors import Advance, Facts, Snapshots, vectors
-from riskstream.schemas.digests import vector_digest
 from riskstream.models.domain import Domain
+from riskstream.schemas.digests import vector_digest
 
 Ints = NDArray[np.int64]
 Vectors = NDArray[np.float32]

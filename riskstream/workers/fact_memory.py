@@ -83,17 +83,26 @@ class FactMemory:
     def lacking(self, seats: Ints, state: int) -> Ints:
         """The rows whose seat is none, or lacks that bit of STATE."""
         rows = np.empty(len(seats), np.int64)
-        return rows[: _lacking(seats, state, self.seats, rows)]
+        return rows[: lacking(seats, state, self.seats, rows)]
 
     def lay(self, seats: Ints, facts: Ints) -> tuple[Ints, Ints]:
         """Put each row's fact behind its user's history and the user's earlier rows: where the history begins, and
         where the row lies now. Raises IndexError for a row without a seat."""
-        self._turn += 1
         first, position = np.empty(len(seats), np.int64), np.empty(len(seats), np.int64)
-        if short := _lay(seats, facts, self.seats, self.facts, self._turn, first, position):
+        short = lay(seats, facts, self.seats, self.facts, self.next_turn(), first, position)
+        self.place(short, seats, facts, first, position)
+        return first, position
+
+    def next_turn(self) -> int:
+        """The number of a batch, by which it is known who came last."""
+        self._turn += 1
+        return self._turn
+
+    def place(self, short: int, seats: Ints, facts: Ints, first: Ints, position: Ints) -> None:
+        """What is left to do after the compiled `lay` has found so many rows short of room; mostly nothing."""
+        if short:
             self._move(first[:short], position[:short])
             _place(seats, facts, self.seats, self.facts, first, position)
-        return first, position
 
     def keep(self, seats: Ints, position: Ints, left_out: NDArray[np.bool_], limit: int) -> tuple[Ints, Ints]:
         """Laid rows become history, but for those `left_out`: the seats that are pending since now with their owners,
@@ -169,7 +178,8 @@ _GIVEN, _FACTS = types.Array(types.int64, 1, "C", readonly=True), types.Array(ty
 
 
 @njit(types.int64(_GIVEN, types.int64, _TWO, _ONE), cache=True, nogil=True)
-def _lacking(of, state, seats, rows):  # type: ignore[no-untyped-def]
+def lacking(of, state, seats, rows):  # type: ignore[no-untyped-def]
+    """Fill the first of `rows` [n]; answers how many. For compiled code."""
     found = 0
     for k in range(len(of)):
         if of[k] < 0 or not seats[of[k], STATE] & state:
@@ -190,7 +200,7 @@ def _place(of, rows, seats, facts, first, position):  # type: ignore[no-untyped-
 
 
 @njit(types.int64(_GIVEN, _FACTS, _TWO, _TWO, types.int64, _ONE, _ONE), cache=True, nogil=True)
-def _lay(of, rows, seats, facts, turn, first, position):  # type: ignore[no-untyped-def]  # noqa: PLR0913
+def lay(of, rows, seats, facts, turn, first, position):  # type: ignore[no-untyped-def]  # noqa: PLR0913
     """Count how many rows each seat gets, and put them down if all have the room. Else the first of `first` are those
     who lack it, some of them more than once, and of `position` what they need; answers how many."""
     short = 0

@@ -67,7 +67,12 @@ class Join:
         without it was not chosen.
         """
         columns, users = decoded.columns, decoded.users
-        event_time = columns["event_time"]
+        event_time, facts = columns["event_time"], self.domain.facts(columns, offsets)
+        self.working_set.forget_profiles(self.store.changed_profiles())
+        if self.working_set.is_steady and (
+            known := self.working_set.gather_known(numbers, users, event_time, facts, self.profiles)
+        ):
+            return Joined(columns, *known, misses=0)
         partial = self._note_since(numbers, event_time)
         self._commit_firsts()
         seats = self.working_set.find(numbers, users)
@@ -77,7 +82,7 @@ class Join:
         profile, degraded = (
             self.profiles.joined(seats, event_time) if answered else self.profiles.unavailable(len(seats))
         )
-        gathered = self.working_set.gather(seats, unread, numbers, users, self.domain.facts(columns, offsets))
+        gathered = self.working_set.gather(seats, unread, numbers, users, facts)
         if len(unread):
             degraded[unread] |= HISTORY_UNAVAILABLE
         if partial:
@@ -126,7 +131,6 @@ class Join:
     def _read(self, seats: Ints, numbers: Ints, users: Texts) -> tuple[int, bool]:
         """Loads what is missing of histories and profiles, and writes the seats of those who had none; answers how many
         rows these are, and False while Redis is down."""
-        self.working_set.forget_profiles(self.store.changed_profiles())
         unknown = self.working_set.without_profile(seats)
         # Who is not in memory has no profile there; a partition that is not whole waits for Redis to answer again.
         if not (len(unknown) or self._behind()):
@@ -173,15 +177,16 @@ class Join:
     def _commit_firsts(self) -> None:
         """Before the first batch after state was taken: who cannot commit would publish it again and again, and never
         give up."""
-        if self.commit and (firsts := [p for p in self.working_set.partitions.values() if p.committed < 0]):
+        if firsts := [p for p in self.working_set.partitions.values() if p.committed < 0]:
             self._commit_those(firsts)
 
     def _commit_those(self, partitions: Sequence[Partition]) -> None:
         reached = {partition.number: max(partition.position, partition.live_from) for partition in partitions}
         ahead = [partition for partition in partitions if reached[partition.number] > partition.committed]
-        if self.commit is None or not ahead:
+        if not ahead:
             return
-        self.commit({partition.number: reached[partition.number] for partition in ahead})
+        if self.commit:
+            self.commit({partition.number: reached[partition.number] for partition in ahead})
         for partition in ahead:
             partition.committed = reached[partition.number]
 

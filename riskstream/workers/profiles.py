@@ -49,9 +49,18 @@ class Profiles:
 
         Raises IndexError for a seat beyond those of which anything was ever kept.
         """
-        words, degraded = np.empty((len(self._layout.place), len(seats)), np.int64), np.empty(len(seats), np.uint8)
-        _join(self._kept, seats, event_time, self._max_age_ms, self._missing, words, degraded)
-        return PackedColumns(self._layout, words), degraded
+        columns, degraded = self.room(len(seats))
+        join(*self.arrays(), seats, event_time, columns.words, degraded)
+        return columns, degraded
+
+    def arrays(self) -> tuple[NDArray[np.float64], NDArray[np.float64], int]:
+        """What the compiled `join` looks into."""
+        return self._kept, self._missing, self._max_age_ms
+
+    def room(self, count: int) -> tuple[PackedColumns, NDArray[np.uint8]]:
+        """For what it makes of n events."""
+        words = np.empty((len(self._layout.place), count), np.int64)
+        return PackedColumns(self._layout, words), np.empty(count, np.uint8)
 
     def unavailable(self, count: int) -> tuple[Mapping[str, NDArray[Any]], NDArray[np.uint8]]:
         """The same of events whose profiles cannot be known."""
@@ -84,11 +93,12 @@ _GIVEN = types.Array(types.int64, 1, "C", readonly=True)
 
 
 @njit(
-    types.void(_ROWS, _GIVEN, _GIVEN, types.int64, _ROWS, types.int64[:, ::1], types.uint8[::1]),
+    types.void(_ROWS, _ROWS, types.int64, _GIVEN, _GIVEN, types.int64[:, ::1], types.uint8[::1]),
     cache=True,
     nogil=True,
 )
-def _join(kept, seats, event_time, max_age_ms, missing, words, degraded):  # type: ignore[no-untyped-def]  # noqa: PLR0913
+def join(kept, missing, max_age_ms, seats, event_time, words, degraded):  # type: ignore[no-untyped-def]  # noqa: PLR0913
+    """Fill `words` and `degraded` of `Profiles.room`. For compiled code."""
     for k in range(len(seats)):
         if not 0 <= seats[k] < len(kept):
             raise IndexError("no profile was ever kept for this seat")

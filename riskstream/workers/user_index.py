@@ -43,8 +43,12 @@ class UserIndex:
     def find(self, partitions: Ints, users: Texts) -> Ints:
         """The seat of each, int64[n]; NOBODY for one who has none."""
         seats = np.empty(len(users.start), np.int64)
-        _find(users.data, users.start, users.length, partitions, self._seed, self._slots, self._names, seats)
+        find(users.data, users.start, users.length, partitions, self._seed, self._slots, self._names, seats)
         return seats
+
+    def arrays(self) -> tuple[np.uint64, NDArray[np.uint64], Ints]:
+        """What the compiled `find` looks into."""
+        return self._seed, self._slots, self._names
 
     def add(self, partition: int, users: Texts, seats: Ints) -> None:
         """Users of a partition who have no seat yet, each once."""
@@ -123,7 +127,8 @@ _SLOTS, _NAMES = types.uint64[::1], types.int64[:, ::1]
 @njit(
     types.void(_BYTES, _GIVEN, _GIVEN, _GIVEN, types.uint64, _SLOTS, _NAMES, types.int64[::1]), cache=True, nogil=True
 )
-def _find(texts, start, size, partitions, seed, slots, names, seats):  # type: ignore[no-untyped-def]  # noqa: PLR0913
+def find(texts, start, size, partitions, seed, slots, names, seats):  # type: ignore[no-untyped-def]  # noqa: PLR0913
+    """Fill `seats` of `UserIndex.find`. For compiled code."""
     data, mask = pointer(texts), np.uint64(len(slots) - 1)
     table, rows, width = pointer(slots), pointer(names), names.shape[1]
     for k in range(len(seats)):

@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from riskstream.schemas.columns import whole_numbers
+from riskstream.schemas.columns import PackedColumns, whole_numbers
 from riskstream.schemas.facts import WORD, FactLayout
 from riskstream.schemas.history import (
     COMPLETE,
@@ -35,11 +35,14 @@ from riskstream.workers.fact_memory import (
     USED,
     FactMemory,
 )
+from riskstream.workers.gather_pass import gather_known
 from riskstream.workers.history_store import APPEND, REPLACE, Write
+from riskstream.workers.profiles import Profiles
 from riskstream.workers.user_index import NOBODY, UserIndex
 
 _MODES = bytes.maketrans(b"\0\1", APPEND + REPLACE)
 """Of writes, from whether they are of whole histories."""
+_NOBODY_UNREAD = np.empty(0, np.int64)
 USER_OVERHEAD_BYTES = 300
 """Of a place in the index, a name, a seat and a profile, over the room for the facts themselves."""
 
@@ -50,8 +53,8 @@ class Partition:
 
     Records below `live_from` are facts only; from there on they are scored. `whole` is False once a fact was left
     out of memory because Redis could not be read: then nothing is written until the state was taken again. `pending`:
-    the seats of users with facts that are not stored yet. `committed`, where batches are absorbed whose commit is not
-    sure: up to where it is, -1 before the first.
+    the seats of users with facts that are not stored yet. `committed`: up to where that is sure, -1 before the first
+    batch.
     """
 
     number: int
@@ -143,6 +146,12 @@ class WorkingSet:
     def _bytes(self, rows: int, users: int) -> int:
         return rows * self._layout.size + users * USER_OVERHEAD_BYTES
 
+    @property
+    def is_steady(self) -> bool:
+        """Whether all partitions are at their everyday work: whole, their past complete, their state taken long ago."""
+        unlike = [p for p in self.partitions.values() if p.committed < 0 or p.since != COMPLETE or not p.whole]
+        return not unlike
+
     def find(self, numbers: NDArray[np.int64], users: Texts) -> NDArray[np.int64]:
         """The seat of each row's user, NOBODY for one whose history is not in memory."""
         return self._index.find(numbers, users)
@@ -196,6 +205,28 @@ class WorkingSet:
             seats = self._seat_strangers(seats, unread, numbers, users)
         first, position = self._memory.lay(seats, np.ascontiguousarray(facts, WORD))
         return Gathered(self._memory.facts, first, position, seats, unread)
+
+    def gather_known(
+        self,
+        numbers: NDArray[np.int64],
+        users: Texts,
+        event_time: NDArray[np.int64],
+        facts: NDArray[np.int64],
+        profiles: Profiles,
+    ) -> tuple[Gathered, PackedColumns, NDArray[np.uint8]] | None:
+        """`find`, `profiles.joined` and `gather` in one call, None if anybody is not in memory or lacks a profile."""
+        self._forget_strangers()
+        memory, count = self._memory, len(facts)
+        columns, degraded = profiles.room(count)
+        seats, first, position = np.empty(count, np.int64), np.empty(count, np.int64), np.empty(count, np.int64)
+        short = gather_known(
+            users.data, users.start, users.length, numbers, event_time, facts, *self._index.arrays(), memory.seats,
+            memory.facts, memory.next_turn(), *profiles.arrays(), seats, first, position, columns.words, degraded,
+        )  # fmt: skip
+        if short < 0:
+            return None
+        memory.place(short, seats, facts, first, position)
+        return Gathered(memory.facts, first, position, seats, _NOBODY_UNREAD), columns, degraded
 
     def absorb(self, gathered: Gathered, repeated: NDArray[np.bool_]) -> None:
         """Add a committed batch's facts, repeats left out. Rows whose past is unknown make their partition unwhole."""

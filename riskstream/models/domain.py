@@ -74,20 +74,19 @@ def _is_id(longest: int | None) -> bool:
     return longest is not None and longest <= LONGEST_ID
 
 
-def fact_rows(layout: FactLayout) -> Callable[[Columns, NDArray[np.int64]], NDArray[np.int64]]:
+class FactRows:
     """The `facts` of a domain whose columns bear the names of the fact's words. Of a fraction, the whole part."""
 
-    selection = Selection(layout.words[1:])
+    def __init__(self, layout: FactLayout) -> None:
+        self.selection = Selection(layout.words[1:])
 
-    def rows(columns: Columns, offsets: NDArray[np.int64]) -> NDArray[np.int64]:
-        words, places, is_float = selection.of(columns)
+    def __call__(self, columns: Columns, offsets: NDArray[np.int64]) -> NDArray[np.int64]:
+        words, places, is_float = self.selection.of(columns)
         if words.shape[1] != len(offsets):  # compiled code does not check indexes
             raise ValueError(f"columns of {words.shape[1]} events, and offsets of {len(offsets)}")
-        facts = np.empty((len(offsets), len(layout.words)), WORD)
-        _lay(words, places, is_float, offsets, facts)
+        facts = np.empty((len(offsets), 1 + len(places)), WORD)
+        lay_facts(words, places, is_float, offsets, facts)
         return facts
-
-    return rows
 
 
 _TABLE = types.Array(types.int64, 2, "C", readonly=True)
@@ -99,7 +98,8 @@ _FLAGS = types.Array(types.boolean, 1, "C", readonly=True)
 
 
 @njit(types.void(_TABLE, _PLACES, _FLAGS, _OFFSETS, types.int64[:, ::1]), cache=True, nogil=True)
-def _lay(words, places, is_float, offsets, facts):  # type: ignore[no-untyped-def]
+def lay_facts(words, places, is_float, offsets, facts):  # type: ignore[no-untyped-def]
+    """Fill `facts` [n, words], the offsets first. For compiled code."""
     for row in range(len(offsets)):
         facts[row, 0] = offsets[row]
         for word in range(len(places)):

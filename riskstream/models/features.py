@@ -64,12 +64,12 @@ class FeatureSet:
     rows: tuple[Feature, ...]
     spec: HistorySpec
 
-    _program: Program = field(init=False, repr=False, compare=False)
+    program: Program = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if len(set(self.names)) != len(self.rows):
             raise ValueError("two features of one name")
-        object.__setattr__(self, "_program", program([row.formula for row in self.rows], self.spec.columns))
+        object.__setattr__(self, "program", program([row.formula for row in self.rows], self.spec.columns))
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -98,7 +98,7 @@ class FeatureSet:
         """
         if aggregates.shape[1] != len(self._places):  # compiled code does not check indexes
             raise ValueError(f"{aggregates.shape[1]} history columns, not {len(self._places)}")
-        program = self._program
+        program = self.program
         event, known = program.event.of(columns), program.profile.of(profile)
         for words, rows, _ in (event, known):
             if len(rows) and words.shape[1] != len(aggregates):
@@ -110,7 +110,7 @@ class FeatureSet:
 
     def _computed(self, columns: Columns, aggregates: NDArray[np.float64], profile: Columns) -> NDArray[np.float64]:
         """What functions make of the batch, float64[k, n]."""
-        functions = self._program.functions
+        functions = self.program.functions
         if not functions:
             return _NOTHING
         computed = np.empty((len(functions), len(aggregates)))

@@ -63,7 +63,7 @@ class HistorySpec:
         return (*windows, *distinct, "since_last_s", "mean", "std", *same)
 
     @cached_property
-    def _program(self) -> tuple[NDArray[np.uint64], Ints, Ints, int]:
+    def program(self) -> tuple[NDArray[np.uint64], Ints, Ints, int]:
         """The specification as the compiled pass takes it."""
         names = [name for name, _ in self.windows]
         shown = sorted((names.index(name), place) for place, name in enumerate(self.distinct_windows))
@@ -101,5 +101,5 @@ def aggregate(spec: HistorySpec, facts: Ints, first: Ints, position: Ints) -> Ag
     values = np.empty((count, len(spec.columns)))
     original, repeated = np.empty(count, np.int64), np.empty(count, np.bool_)
     order = position.argsort() if count > 1 else _ALONE[:count]
-    measure(facts, first, position, order, *spec._program, values, original, repeated)
+    measure(facts, first, position, order, *spec.program, values, original, repeated)
     return Aggregates(values, original, repeated)

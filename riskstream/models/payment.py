@@ -12,7 +12,7 @@ import numpy as np
 from msgspec.structs import astuple
 from numpy.typing import NDArray
 
-from riskstream.models.domain import Domain, fact_rows
+from riskstream.models.domain import Domain, FactRows
 from riskstream.models.features import Feature, FeatureSet
 from riskstream.models.formulas import differs, event, history, log1p, none, present, profile, ratio
 from riskstream.models.history import HistorySpec
@@ -147,7 +147,7 @@ DOMAIN = Domain(
     layout=PAYMENT_FACT,
     features=FEATURES,
     columns=COLUMNS,
-    facts=fact_rows(PAYMENT_FACT),
+    facts=FactRows(PAYMENT_FACT),
     profiles=profiles,
     profile_max_age_ms=2 * DAY,
 )

@@ -28,7 +28,7 @@ class Policy(msgspec.Struct, frozen=True):
     def decide(self, scores: NDArray[np.float64]) -> NDArray[np.uint8]:
         """One code per score, an index into DECISIONS."""
         codes = np.empty(len(scores), np.uint8)
-        _decide(scores, self.review, self.decline, codes)
+        decide(scores, self.review, self.decline, codes)
         return codes
 
 
@@ -38,6 +38,7 @@ class Policy(msgspec.Struct, frozen=True):
     cache=True,
     nogil=True,
 )
-def _decide(scores, review, decline, codes):  # type: ignore[no-untyped-def]
+def decide(scores, review, decline, codes):  # type: ignore[no-untyped-def]
+    """Fill `codes` of `Policy.decide`. For compiled code."""
     for row in range(len(scores)):
         codes[row] = 2 if scores[row] >= decline else 1 if scores[row] >= review else 0

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from riskstream.models.bundle import MODEL, SMOKE, Bundle, BundleError
 from riskstream.models.outputs import Answer, answer_of, checked, line_of, risk_on_line
-from riskstream.models.tree_walk import NotCovered, TreeWalk
+from riskstream.models.tree_walk import NotCovered, Trees, TreeWalk
 
 # Between processors and runtime releases, sums of hundreds of float32 leaves differ by some 1e-7. A wrong model,
 # a swapped column or another treatment of missing values differs by far more than this.
@@ -31,7 +31,8 @@ class Scorer:
     """Scores batches with one bundle; cannot be made (BundleError) unless the bundle's smoke cases come out right.
 
     A row's score has the same bits in every batch and with either engine: one thread, and nothing that looks across
-    rows. `engine` says who runs the model, and `engine_reason` why it is not the walk.
+    rows. `engine` says who runs the model, and `engine_reason` why it is not the walk. `trees`, for compiled code, are
+    all that a risk comes from; None where there is more to it.
     """
 
     def __init__(self, bundle: Bundle, own_walk: bool = True) -> None:
@@ -47,9 +48,9 @@ class Scorer:
         self._check_signature()
         rows = np.array(bundle.smoke.rows, dtype=np.float64)  # None becomes NaN
         self._raw: Callable[[NDArray[np.float32]], NDArray[np.float32]] = self._run
-        self._on_line = self._runtime_on_line
         self._verify_smoke(rows.astype(np.float32), np.array(bundle.smoke.expected))
         self.engine, self.engine_reason = "onnxruntime", "the walk is switched off"
+        self.trees: Trees | None = None
         if own_walk:
             self._take_walk(bundle.model, rows.astype(np.float32))
 
@@ -64,7 +65,7 @@ class Scorer:
         if not len(features):
             return self._nothing
         if self._line:
-            risk, invalid = self._on_line(features, *self._line)
+            risk, invalid = risk_on_line(self._raw(features), *self._line)
             answer = Answer(risk, None)
         else:
             said, invalid = checked(self._output, self._raw(features))
@@ -72,11 +73,6 @@ class Scorer:
         if len(invalid):
             raise NonFiniteScore(invalid)
         return answer
-
-    def _runtime_on_line(
-        self, features: NDArray[np.float32], slope: float, intercept: float
-    ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-        return risk_on_line(self._run(features), slope, intercept)
 
     def _run(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
         raw: NDArray[np.float32] = self._session.run([self._output.tensor], {self._input: features})[0]
@@ -96,8 +92,8 @@ class Scorer:
         except NotCovered as why:
             self.engine_reason = str(why)
         else:
-            self._raw, self._on_line = walk, walk.risk_on_line
-            self.engine, self.engine_reason = "tree_walk", ""
+            self._raw, self.engine, self.engine_reason = walk, "tree_walk", ""
+            self.trees = walk.on_line(*self._line) if self._line else None
 
     def _check_signature(self) -> None:
         seen = [(one.name, one.type, one.shape[-1]) for one in self._session.get_inputs()]

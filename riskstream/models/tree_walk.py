@@ -10,14 +10,14 @@ split is one word, its threshold's key above its feature, so that each step wait
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
 from onnx import helper
 
-from riskstream.models.tree_pass import FEATURE, GROUP, SIGN, UPPER, risk, walk
+from riskstream.models.tree_pass import FEATURE, GROUP, SIGN, UPPER, walk
 
 Rows = NDArray[np.float32]
 Keys = NDArray[np.uint32]
@@ -46,6 +46,19 @@ _MODES = {
 }
 
 
+class Trees(NamedTuple):
+    """A walk and a line, in the order in which the compiled `tree_pass.risk` takes them behind the rows."""
+
+    splits: Splits
+    leaves: Rows
+    base: np.float32
+    logistic: bool
+    slope: float
+    intercept: float
+    width: int
+    """Of the rows."""
+
+
 class NotCovered(Exception):
     """The walk cannot stand in for the runtime on this model. The message says why."""
 
@@ -68,20 +81,15 @@ class TreeWalk:
 
     def __call__(self, features: Rows) -> Rows:
         """What the runtime says of rows [n, width] in this column, to the bit. NaN is missing."""
-        sums, rows = np.empty(len(features), np.float32), self._checked(features)
+        if features.ndim != 2 or features.shape[1] != self.width:  # compiled code does not check indexes
+            raise ValueError(f"want rows of {self.width} features, not {features.shape}")
+        sums, rows = np.empty(len(features), np.float32), np.ascontiguousarray(features)
         walk(rows, self.splits, self.leaves, self.base, self.logistic, sums)
         return sums
 
-    def risk_on_line(self, features: Rows, slope: float, intercept: float) -> tuple[NDArray[np.float64], Ints]:
-        """`outputs.risk_on_line` of that, in the same call: a batch is often one event."""
-        rows, found, invalid = self._checked(features), np.empty(len(features)), np.empty(len(features), np.int64)
-        line = slope, intercept
-        return found, invalid[: risk(rows, self.splits, self.leaves, self.base, self.logistic, *line, found, invalid)]
-
-    def _checked(self, features: Rows) -> Rows:
-        if features.ndim != 2 or features.shape[1] != self.width:  # compiled code does not check indexes
-            raise ValueError(f"want rows of {self.width} features, not {features.shape}")
-        return np.ascontiguousarray(features)
+    def on_line(self, slope: float, intercept: float) -> Trees:
+        """With what `outputs.risk_on_line` makes of that."""
+        return Trees(self.splits, self.leaves, self.base, self.logistic, slope, intercept, self.width)
 
     def prove(self, runtime: Callable[[Rows], Rows], rows: Rows) -> None:
         """Compares bits with the runtime on `rows`, on random rows and at every split. Raises NotCovered if any differ.

@@ -163,10 +163,14 @@ class Selection:
         if not isinstance(columns, PackedColumns):
             return self._packed(columns)
         if self._layout is not columns.layout:
-            self._places = np.array([columns.layout.place[name] for name in self.names], np.int64)
-            self._is_float = np.array([columns.layout.is_float[name] for name in self.names], np.bool_)
+            self._places, self._is_float = self.places(columns.layout)
             self._layout = columns.layout
         return columns.words, self._places, self._is_float
+
+    def places(self, layout: Layout) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """The rows in packed columns of that layout, and whether they are bits of a float64. Raises KeyError."""
+        rows = np.array([layout.place[name] for name in self.names], np.int64)
+        return rows, np.array([layout.is_float[name] for name in self.names], np.bool_)
 
     def _packed(self, columns: Mapping[str, Array]) -> Chosen:
         some = [columns[name] for name in self.names]

@@ -6,7 +6,8 @@ There is no clock here. A record's outcome depends on the record alone, so a rep
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
-from typing import Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
@@ -19,12 +20,19 @@ from riskstream.schemas.explain import REFUSALS, explain
 from riskstream.schemas.payment import Payment
 from riskstream.schemas.texts import Texts
 
+if TYPE_CHECKING:
+    from riskstream.schemas.reader import Given
+
 __all__ = ["Decoded", "Decoder", "Records", "Rejection", "Rules", "field_of", "validate_event"]
 
 MAX_BYTES = 65_536
 MAX_FUTURE_MS = 86_400_000
 FOREVER_MS = 2**62
 REQUIRED = frozenset(("event_id", "user_id", "event_time"))
+
+
+Rejections = Mapping[int, Rejection]
+_NONE_REJECTED: Rejections = MappingProxyType({})
 
 
 class Records(msgspec.Struct, frozen=True):
@@ -46,7 +54,7 @@ class Decoded(msgspec.Struct, frozen=True):
     columns: Mapping[str, NDArray[Any]]
     event_ids: Texts
     users: Texts
-    rejections: Mapping[int, Rejection]
+    rejections: Rejections
 
 
 class Rules:
@@ -126,23 +134,34 @@ class Decoder:
 
         self._rules = Rules(event, max_bytes, max_future_ms, max_age_ms)
         self._table = table
-        self._read = Reader(event, table, Limits(max_bytes, self._rules.max_age_ms, max_future_ms))
+        self.reader = Reader(event, table, Limits(max_bytes, self._rules.max_age_ms, max_future_ms))
         self._every = np.arange(1024)  # rows of a batch that has so many
 
     def __call__(self, records: Records) -> Decoded:
         """Every index of `records` ends up in exactly one of rows and rejections. Never raises, whatever the bytes."""
-        read = self._read(records.keys, records.values, records.timestamps)
+        read = self.reader(records.keys, records.values, records.timestamps)
         data, words = read.data, read.words
-        count = len(records.keys)
-        if len(self._every) < count:
-            self._every = np.arange(2 * count)
-        rows = self._every[:count]
+        rows = self._rows(len(records.keys))
         rejections: dict[int, Rejection] = {}
         if read.doubtful:
             data, rejections = self._judge(records, data, words, read.doubtful)
         if rejections:
             rows = np.delete(rows, list(rejections))
             words = words.take(rows, axis=1)
+        return self._decoded(rows, data, words, rejections)
+
+    def all_of(self, read: "Given") -> Decoded:
+        """Of a batch that was read without a doubt."""
+        return self._decoded(self._rows(read.words.shape[1]), read.data, read.words, _NONE_REJECTED)
+
+    def _rows(self, count: int) -> NDArray[np.int64]:
+        if len(self._every) < count:
+            self._every = np.arange(2 * count)
+        return self._every[:count]
+
+    def _decoded(
+        self, rows: NDArray[np.int64], data: NDArray[np.uint8], words: NDArray[np.int64], rejections: Rejections
+    ) -> Decoded:
         event_ids, users = Texts(data, words[-4], words[-3]), Texts(data, words[-2], words[-1])
         return Decoded(rows, PackedColumns(self._table.layout, words), event_ids, users, rejections)
 

@@ -6,6 +6,7 @@ every machine that workers run on. numba's cache does not see when a part of a c
 file: remove `__pycache__` after a change here.
 """
 
+import time
 from typing import Any
 
 from llvmlite import ir
@@ -85,3 +86,16 @@ def same(data, a, b, size):  # type: ignore[no-untyped-def]
         at += 8
     rest = size - at
     return rest == 0 or (load64(data, a + at) ^ load64(data, b + at)) << (8 * (8 - rest)) == 0
+
+
+_clock_gettime: Any = types.ExternalFunction(
+    "clock_gettime", types.int32(types.int32, types.voidptr)
+)  # of the C library
+_MONOTONIC = time.CLOCK_MONOTONIC
+
+
+@njit(nogil=True)
+def now_ns(scratch):  # type: ignore[no-untyped-def]
+    """Nanoseconds of the monotonic clock. It writes into the last two words of `scratch`, int64."""
+    _clock_gettime(_MONOTONIC, scratch[len(scratch) - 2 :].ctypes)
+    return scratch[len(scratch) - 2] * 1_000_000_000 + scratch[len(scratch) - 1]

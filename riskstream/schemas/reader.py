@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from riskstream.schemas.column_fill import doubt, fill
 from riskstream.schemas.columns import ColumnTable, whole_numbers
 from riskstream.schemas.json_walk import FIELD, KEYS, walk
-from riskstream.schemas.reading_plan import plan_of
+from riskstream.schemas.reading_plan import Plan, plan_of
 
 _PADDING = bytes(8)
 
@@ -40,6 +40,22 @@ class Reading(msgspec.Struct, frozen=True):
     doubtful: Sequence[int]
 
 
+class Given(NamedTuple):
+    """The arguments of the compiled `read`: bytes, their sizes and times, the rules, scratch memory, and the words."""
+
+    data: NDArray[np.uint8]
+    numbers: NDArray[np.int64]
+    fields: NDArray[np.int64]
+    allowed: NDArray[np.uint8]
+    columns: NDArray[np.int64]
+    slots: NDArray[np.int64]
+    limits: NDArray[np.int64]
+    keys: NDArray[np.int64]
+    found: NDArray[np.int64]
+    proven: NDArray[np.bool_]
+    words: NDArray[np.int64]
+
+
 class Reader:
     """The reader of one event type and its columns, for one thread. Compiled on import, not in the first batch."""
 
@@ -53,10 +69,24 @@ class Reader:
 
     def __call__(self, keys: Sequence[bytes | None], values: Sequence[bytes | None], times: Sequence[int]) -> Reading:
         """Of a batch of `n` records."""
-        plan, count = self._plan, len(values)
+        if self._plan is None:
+            count = len(values)
+            return Reading(np.empty(0, np.uint8), np.empty((self._height, count), np.int64), range(count))
+        given = self.given(self._plan, keys, values, times)
+        doubted = read(*given)
+        return Reading(given.data, given.words, np.flatnonzero(~given.proven).tolist() if doubted else ())
+
+    @property
+    def plan(self) -> Plan | None:
+        """None of an event type that compiled code cannot read."""
+        return self._plan
+
+    def given(
+        self, plan: Plan, keys: Sequence[bytes | None], values: Sequence[bytes | None], times: Sequence[int]
+    ) -> "Given":
+        """What the compiled `read` takes of a batch."""
+        count = len(values)
         words = np.empty((self._height, count), np.int64)
-        if plan is None:
-            return Reading(np.empty(0, np.uint8), words, range(count))
         parts = cast("list[bytes]", [plan.texts, *values, *keys])
         if None in parts:
             parts = [part or b"" for part in parts]  # what is None or empty is doubted either way
@@ -66,8 +96,7 @@ class Reader:
             self._found, self._proven = np.empty((count, len(plan.fields), 2), np.int64), np.empty(count, np.bool_)
         found, proven = self._found[:count], self._proven[:count]
         rules = plan.fields, plan.allowed, plan.columns, plan.slots, self._limits
-        doubted = _read(data, numbers, *rules, self._keys, found, proven, words)
-        return Reading(data, words, np.flatnonzero(~proven).tolist() if doubted else ())
+        return Given(data, numbers, *rules, self._keys, found, proven, words)
 
 
 _BYTES, _INTS, _TABLE = types.Array(types.uint8, 1, "C", readonly=True), types.int64[::1], types.int64[:, ::1]
@@ -80,8 +109,8 @@ _BYTES, _INTS, _TABLE = types.Array(types.uint8, 1, "C", readonly=True), types.i
     ),
     cache=True, nogil=True,
 )  # fmt: skip
-def _read(data, numbers, fields, allowed, columns, slots, limits, keys, found, proven, words):  # type: ignore[no-untyped-def]  # noqa: PLR0913
-    """All of it in one call, as a batch is often one event; how many are doubted."""
+def read(data, numbers, fields, allowed, columns, slots, limits, keys, found, proven, words):  # type: ignore[no-untyped-def]  # noqa: PLR0913
+    """All of it in one call, as a batch is often one event; how many are doubted. For compiled code."""
     walk(data, numbers, fields, allowed, keys, found, proven)
     doubted = doubt(data, numbers, limits, found, proven)
     fill(data, columns, slots, found, words)

@@ -102,7 +102,7 @@ def _model(bundle: Bundle, tree_walk: bool, metrics: Metrics) -> Model:
     metrics.model_info.info({**info, "engine": scorer.engine})
     if scorer.engine_reason:
         log.info("ONNX Runtime runs the model", reason=scorer.engine_reason)
-    return Model(bundle.label, scorer.answer, manifest.thresholds, manifest.output.classes)
+    return Model(bundle.label, scorer.answer, manifest.thresholds, manifest.output.classes, scorer.trees)
 
 
 def _store(settings: Settings, domain: Domain, metrics: Metrics) -> HistoryStore:

@@ -89,20 +89,15 @@ class FactMemory:
         """Put each row's fact behind its user's history and the user's earlier rows: where the history begins, and
         where the row lies now. Raises IndexError for a row without a seat."""
         first, position = np.empty(len(seats), np.int64), np.empty(len(seats), np.int64)
-        short = lay(seats, facts, self.seats, self.facts, self.next_turn(), first, position)
-        self.place(short, seats, facts, first, position)
+        if short := lay(seats, facts, self.seats, self.facts, self.next_turn(), first, position):
+            self._move(first[:short], position[:short])
+            _place(seats, facts, self.seats, self.facts, first, position)
         return first, position
 
     def next_turn(self) -> int:
         """The number of a batch, by which it is known who came last."""
         self._turn += 1
         return self._turn
-
-    def place(self, short: int, seats: Ints, facts: Ints, first: Ints, position: Ints) -> None:
-        """What is left to do after the compiled `lay` has found so many rows short of room; mostly nothing."""
-        if short:
-            self._move(first[:short], position[:short])
-            _place(seats, facts, self.seats, self.facts, first, position)
 
     def keep(self, seats: Ints, position: Ints, left_out: NDArray[np.bool_], limit: int) -> tuple[Ints, Ints]:
         """Laid rows become history, but for those `left_out`: the seats that are pending since now with their owners,

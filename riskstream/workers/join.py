@@ -67,12 +67,7 @@ class Join:
         without it was not chosen.
         """
         columns, users = decoded.columns, decoded.users
-        event_time, facts = columns["event_time"], self.domain.facts(columns, offsets)
-        self.working_set.forget_profiles(self.store.changed_profiles())
-        if self.working_set.is_steady and (
-            known := self.working_set.gather_known(numbers, users, event_time, facts, self.profiles)
-        ):
-            return Joined(columns, *known, misses=0)
+        event_time = columns["event_time"]
         partial = self._note_since(numbers, event_time)
         self._commit_firsts()
         seats = self.working_set.find(numbers, users)
@@ -82,12 +77,16 @@ class Join:
         profile, degraded = (
             self.profiles.joined(seats, event_time) if answered else self.profiles.unavailable(len(seats))
         )
-        gathered = self.working_set.gather(seats, unread, numbers, users, facts)
+        gathered = self.working_set.gather(seats, unread, numbers, users, self.domain.facts(columns, offsets))
         if len(unread):
             degraded[unread] |= HISTORY_UNAVAILABLE
         if partial:
             degraded[self._is_partial(numbers, event_time)] |= HISTORY_PARTIAL
         return Joined(columns, gathered, profile, degraded, misses)
+
+    def forget_changed(self) -> None:
+        """The profiles that have changed since they were read."""
+        self.working_set.forget_profiles(self.store.changed_profiles())
 
     def flush(self, partitions: Sequence[Partition]) -> None:
         """Write behind to the end. Raises StateLost, Unavailable, what `commit` raises."""
@@ -131,6 +130,7 @@ class Join:
     def _read(self, seats: Ints, numbers: Ints, users: Texts) -> tuple[int, bool]:
         """Loads what is missing of histories and profiles, and writes the seats of those who had none; answers how many
         rows these are, and False while Redis is down."""
+        self.forget_changed()
         unknown = self.working_set.without_profile(seats)
         # Who is not in memory has no profile there; a partition that is not whole waits for Redis to answer again.
         if not (len(unknown) or self._behind()):

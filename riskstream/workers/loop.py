@@ -20,10 +20,11 @@ from riskstream.workers.kafka.batch import Batch
 from riskstream.workers.kafka.input import SKIP, Input
 from riskstream.workers.kafka.output import Outgoing, Output
 from riskstream.workers.metrics import Metrics
+from riskstream.workers.outcome import Outcome
 from riskstream.workers.ownership import Ownership
 from riskstream.workers.recurrence import Recurrence, pause_s
 from riskstream.workers.rejection_limit import RejectionLimit
-from riskstream.workers.scoring import Outcome, Scoring
+from riskstream.workers.scoring import Scoring
 from riskstream.workers.stats import Stats
 from riskstream.workers.watchdog import Watchdog
 from riskstream.workers.working_set import WorkingSet

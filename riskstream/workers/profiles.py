@@ -31,7 +31,7 @@ class Profiles:
         self._domain = domain
         self._max_age_ms = max_age_ms
         self._decode = msgspec.json.Decoder(domain.profile).decode
-        self._layout = Layout(dict.fromkeys(domain.profiles([None]), True))
+        self.layout = Layout(dict.fromkeys(domain.profiles([None]), True))
         self._missing = self._rows([None])
         self._kept = self._table(0)  # a row for each seat
 
@@ -59,13 +59,13 @@ class Profiles:
 
     def room(self, count: int) -> tuple[PackedColumns, NDArray[np.uint8]]:
         """For what it makes of n events."""
-        words = np.empty((len(self._layout.place), count), np.int64)
-        return PackedColumns(self._layout, words), np.empty(count, np.uint8)
+        words = np.empty((len(self.layout.place), count), np.int64)
+        return PackedColumns(self.layout, words), np.empty(count, np.uint8)
 
     def unavailable(self, count: int) -> tuple[Mapping[str, NDArray[Any]], NDArray[np.uint8]]:
         """The same of events whose profiles cannot be known."""
         words = np.repeat(self._missing[0, FIELDS:, np.newaxis], count, axis=1).view(np.int64)
-        return PackedColumns(self._layout, words), np.full(count, PROFILE_UNAVAILABLE, np.uint8)
+        return PackedColumns(self.layout, words), np.full(count, PROFILE_UNAVAILABLE, np.uint8)
 
     def _table(self, rows: int) -> NDArray[np.float64]:
         """Of whole lines, so that most domains' profiles take one each."""

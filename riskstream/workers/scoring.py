@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from itertools import repeat
 from typing import Any, TypeVar, cast
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,14 +17,17 @@ from riskstream.models.domain import Domain
 from riskstream.models.history import Aggregates, aggregate
 from riskstream.models.outputs import Answer
 from riskstream.models.policy import Policy
+from riskstream.models.tree_walk import Trees
 from riskstream.schemas.dead_letter import Headers, Letter, Rejection, dead_letter_headers, fitted
 from riskstream.schemas.decode import Decoded, Decoder
 from riskstream.schemas.encode import Scores, Stamp, encode_scores
 from riskstream.workers.batch_counts import BatchCounts, Committed
+from riskstream.workers.fast_path import FastPath
 from riskstream.workers.join import Join, Joined
 from riskstream.workers.kafka.batch import Batch
 from riskstream.workers.kafka.output import Outgoing
 from riskstream.workers.metrics import Metrics
+from riskstream.workers.outcome import Decided, Live, Outcome, Scored
 from riskstream.workers.working_set import WorkingSet
 
 T = TypeVar("T")
@@ -39,6 +41,7 @@ class Model:
     scorer: Callable[[NDArray[np.float32]], Answer]
     policy: Policy
     classes: tuple[str, ...] = ()  # of a model whose answers have a probability for each
+    trees: Trees | None = None  # of one that is nothing else
 
 
 @dataclass(frozen=True)
@@ -49,46 +52,6 @@ class Topics:
     dead_letters: str
     dead_letter_bytes: int
     partitions: int
-
-
-# What each batch makes, and it is often one event, are structs: a fifth of what a NamedTuple takes.
-class Live(msgspec.Struct, frozen=True):
-    """What of a batch is to be answered: `rows` int64[k] of the join, and what was refused, by its index; so many
-    `records` in all. `offsets` are to be committed with the answers."""
-
-    rows: NDArray[np.int64]
-    refused: Mapping[int, Rejection]
-    records: int
-    offsets: Mapping[int, int]
-
-
-class Scored(msgspec.Struct, frozen=True):
-    """The live rows of a batch after `decide`. `rows` int64[k] are rows of the join; the rest has k entries."""
-
-    rows: NDArray[np.int64]
-    vectors: NDArray[np.float32]
-    scores: NDArray[np.float64]
-    decisions: NDArray[np.uint8]
-    repeated: NDArray[np.bool_]
-    probabilities: NDArray[np.float64] | None = None  # [k, classes]
-
-
-class Outcome(msgspec.Struct, frozen=True):
-    """What a batch comes to: the records to publish, the offsets to commit with them, and what to absorb afterwards.
-
-    Its arrays are counted some batches later, so nobody writes into them; `joined.gathered` is the memory's own and
-    changes with the next batch. `ended`: the time, in seconds, at which each stage did; who commits adds its own.
-    """
-
-    batch: Batch
-    records: list[Outgoing]
-    offsets: Mapping[int, int]
-    decoded: Decoded
-    joined: Joined
-    aggregates: Aggregates
-    scored: Scored
-    refused: Mapping[int, Rejection]
-    ended: dict[str, float]
 
 
 @dataclass(slots=True)
@@ -106,14 +69,37 @@ class Scoring:
     timer: Callable[[], float] = time.perf_counter
 
     _counts: BatchCounts = field(init=False)
+    _fast_path: FastPath | None = field(init=False)
 
     def __post_init__(self) -> None:
         self._counts = BatchCounts(self.metrics, self.topics.partitions)
+        self._fast_path = FastPath.of(
+            self.domain, self.decoder, self.join, self.working_set, self.model.trees, self.model.policy
+        )
 
     def __call__(self, batch: Batch) -> Outcome:
         """Raises what the join raises, and NonFiniteScore."""
+        began = self.timer()
+        decided = self._at_once(batch) or self._by_stages(batch)
+        live, ended = decided.live, decided.ended
+        records = list(self._scores(batch, decided.decoded, decided.joined, decided.scored))
+        if live.refused:
+            records += self._dead_letters(batch, live.refused)
+        if len(records) != live.records:
+            raise RuntimeError(f"{live.records} records went in and {len(records)} would come out")
+        ended = {"consume": began, **ended, "publish": self.timer()}
+        return Outcome(
+            batch, records, live.offsets, decided.decoded, decided.joined, decided.aggregates, decided.scored,
+            live.refused, ended,
+        )  # fmt: skip
+
+    def _at_once(self, batch: Batch) -> Decided | None:
+        """None if there is no such way for this batch."""
+        return None if self._fast_path is None or self._recovering(batch) else self._fast_path(batch, self.timer)
+
+    def _by_stages(self, batch: Batch) -> Decided:
         timer = self.timer
-        ended = {"consume": timer()}
+        ended = {}
         decoded = self.decoder(batch.records)
         ended["decode"] = timer()
         numbers, offsets = _at(decoded.rows, batch.partition_array, batch.offset_array)
@@ -128,13 +114,7 @@ class Scoring:
         decisions = self.model.policy.decide(answer.risk)
         ended["decide"] = timer()
         scored = Scored(live.rows, vectors, answer.risk, decisions, repeated, answer.probabilities)
-        records = list(self._scores(batch, decoded, joined, scored))
-        if live.refused:
-            records += self._dead_letters(batch, live.refused)
-        if len(records) != live.records:
-            raise RuntimeError(f"{live.records} records went in and {len(records)} would come out")
-        ended["publish"] = timer()
-        return Outcome(batch, records, live.offsets, decoded, joined, aggregates, scored, live.refused, ended)
+        return Decided(decoded, joined, aggregates, live, scored, ended)
 
     def absorb(self, outcome: Outcome) -> None:
         """After the commit was confirmed, or, at least once, the records are on their way: the facts become history,
@@ -148,8 +128,7 @@ class Scoring:
     def _live(self, batch: Batch, decoded: Decoded) -> Live:
         """Mostly all, which the partitions' positions tell."""
         partitions, ends = self.working_set.partitions, batch.next_offsets
-        recovering = [number for number in ends if partitions[number].position < partitions[number].live_from]
-        if not recovering:
+        if not self._recovering(batch):
             rows = np.arange(len(decoded.rows)) if decoded.rejections else decoded.rows
             return Live(rows, decoded.rejections, len(batch.offsets), ends)
         live_from = {number: partitions[number].live_from for number in ends}
@@ -160,6 +139,11 @@ class Scoring:
             int(np.count_nonzero(live)),
             {number: offset for number, offset in ends.items() if offset > live_from[number]},
         )
+
+    def _recovering(self, batch: Batch) -> bool:
+        """Whether it begins with records that are facts only."""
+        partitions = self.working_set.partitions
+        return bool([n for n in batch.next_offsets if partitions[n].position < partitions[n].live_from])
 
     def _assemble(self, joined: Joined) -> tuple[Aggregates, NDArray[np.float32]]:
         features = self.domain.features

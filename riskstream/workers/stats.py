@@ -23,7 +23,7 @@ from riskstream.models.drift.varint import packed
 from riskstream.schemas.decode import field_of
 from riskstream.schemas.stats import SlotRefusals, SlotSketch, StatsRecord, encode_stats
 from riskstream.workers.kafka.output import Outgoing
-from riskstream.workers.scoring import Outcome
+from riskstream.workers.outcome import Outcome
 from riskstream.workers.settings_sources import PREFIX, SettingsError
 from riskstream.workers.stats_columns import Columns, joined
 from riskstream.workers.working_set import Partition

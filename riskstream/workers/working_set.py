@@ -7,13 +7,13 @@ input that was answered: a batch's facts are absorbed only after its commit was 
 import secrets
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from riskstream.schemas.columns import PackedColumns, whole_numbers
+from riskstream.schemas.columns import whole_numbers
 from riskstream.schemas.facts import WORD, FactLayout
 from riskstream.schemas.history import (
     COMPLETE,
@@ -35,9 +35,7 @@ from riskstream.workers.fact_memory import (
     USED,
     FactMemory,
 )
-from riskstream.workers.gather_pass import gather_known
 from riskstream.workers.history_store import APPEND, REPLACE, Write
-from riskstream.workers.profiles import Profiles
 from riskstream.workers.user_index import NOBODY, UserIndex
 
 _MODES = bytes.maketrans(b"\0\1", APPEND + REPLACE)
@@ -206,27 +204,14 @@ class WorkingSet:
         first, position = self._memory.lay(seats, np.ascontiguousarray(facts, WORD))
         return Gathered(self._memory.facts, first, position, seats, unread)
 
-    def gather_known(
-        self,
-        numbers: NDArray[np.int64],
-        users: Texts,
-        event_time: NDArray[np.int64],
-        facts: NDArray[np.int64],
-        profiles: Profiles,
-    ) -> tuple[Gathered, PackedColumns, NDArray[np.uint8]] | None:
-        """`find`, `profiles.joined` and `gather` in one call, None if anybody is not in memory or lacks a profile."""
+    def arrays(self) -> tuple[Any, ...]:
+        """What a compiled gathering is done with, and the number of its turn."""
         self._forget_strangers()
-        memory, count = self._memory, len(facts)
-        columns, degraded = profiles.room(count)
-        seats, first, position = np.empty(count, np.int64), np.empty(count, np.int64), np.empty(count, np.int64)
-        short = gather_known(
-            users.data, users.start, users.length, numbers, event_time, facts, *self._index.arrays(), memory.seats,
-            memory.facts, memory.next_turn(), *profiles.arrays(), seats, first, position, columns.words, degraded,
-        )  # fmt: skip
-        if short < 0:
-            return None
-        memory.place(short, seats, facts, first, position)
-        return Gathered(memory.facts, first, position, seats, _NOBODY_UNREAD), columns, degraded
+        return *self._index.arrays(), self._memory.seats, self._memory.facts, self._memory.next_turn()
+
+    def gathered(self, seats: NDArray[np.int64], first: NDArray[np.int64], position: NDArray[np.int64]) -> Gathered:
+        """What it came to; everybody was in memory."""
+        return Gathered(self._memory.facts, first, position, seats, _NOBODY_UNREAD)
 
     def absorb(self, gathered: Gathered, repeated: NDArray[np.bool_]) -> None:
         """Add a committed batch's facts, repeats left out. Rows whose past is unknown make their partition unwhole."""

@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from riskstream.models.bundle import load_bundle
 from riskstream.models.history import aggregate
 from riskstream.schemas.score import RiskScore, decode_score
-from riskstream.workers.scoring import Outcome
+from riskstream.workers.outcome import Outcome
 from tests.bench.bundles import session_of
 from tests.bench.cpu import cpu_us
 from tests.bench.flow import Flow

@@ -19,9 +19,10 @@ from riskstream.workers.history_store import HistoryStore, Read
 from riskstream.workers.join import Join
 from riskstream.workers.kafka.batch import Batch
 from riskstream.workers.metrics import Metrics
+from riskstream.workers.outcome import Outcome
 from riskstream.workers.profiles import Profiles
 from riskstream.workers.redis_line import connect
-from riskstream.workers.scoring import Model, Outcome, Scoring, Topics
+from riskstream.workers.scoring import Model, Scoring, Topics
 from riskstream.workers.stats import Stats, Target
 from riskstream.workers.working_set import LogSpan, WorkingSet
 from tests.bench.cpu import MICRO
@@ -55,7 +56,8 @@ class Flow:
             degrade=False,
         )
         bundle = load_bundle(rig.world.bundles[trees], domain.features)
-        model = Model(bundle.label, Scorer(bundle).answer, bundle.manifest.thresholds)
+        scorer = Scorer(bundle)
+        model = Model(bundle.label, scorer.answer, bundle.manifest.thresholds, trees=scorer.trees)
         topics = Topics(settings.output_topic, settings.dead_letter_topic, NEVER, rig.partitions)
         self.scoring = Scoring(
             domain, self.decoder, self.join, model, self.working_set, topics, self.metrics, timer=process_time

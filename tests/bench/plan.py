@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 
 from riskstream.workers.kafka.output import Outgoing
-from riskstream.workers.scoring import Outcome
+from riskstream.workers.outcome import Outcome
 from tests.bench import exchange, growth
 from tests.bench.aims import LARGEST
 from tests.bench.disturbance import disturbances, recovery, start_up

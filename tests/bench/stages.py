@@ -15,7 +15,7 @@ from riskstream.models.bundle import load_bundle
 from riskstream.models.history import aggregate
 from riskstream.models.scorer import Scorer
 from riskstream.workers.kafka.batch import Batch
-from riskstream.workers.scoring import Outcome
+from riskstream.workers.outcome import Outcome
 from tests.bench.cpu import MICRO, cpu_us, settle
 from tests.bench.floor import in_one_piece
 from tests.bench.flow import Flow

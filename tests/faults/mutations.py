@@ -98,8 +98,8 @@ MUTATIONS = (
     Mutation(
         "records below the committed offset are facts only",
         WORKERS / "scoring.py",
-        "partitions[number].position < partitions[number].live_from]",
-        "partitions[number].position < 0]",
+        "partitions[n].position < partitions[n].live_from]",
+        "partitions[n].position < 0]",
         "test_kill_points.py::test_a_worker_killed_at[half-way through the Redis write]",
     ),
 )

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 from numpy.typing import NDArray
 
-from riskstream.models.domain import Domain, fact_rows
+from riskstream.models.domain import Domain, FactRows
 from riskstream.models.features import Feature, FeatureSet
 from riskstream.models.formulas import event, history
 from riskstream.models.history import HistorySpec
@@ -69,7 +69,7 @@ DOMAIN = Domain(
         ),
     ),
     columns=COLUMNS,
-    facts=fact_rows(LOGIN_FACT),
+    facts=FactRows(LOGIN_FACT),
     profiles=profiles,
     profile_max_age_ms=MINUTE,
 )

@@ -39,10 +39,12 @@ HOMES = {
             "schemas.reader",
         ),
         *(
+            "schemas.digests",
             "schemas.encode",
             "schemas.partitioner",
             "models",
             "workers.fact_memory",
+            "workers.fast_pass",
             "workers.profiles",
             "workers.user_index",
         ),

@@ -9,7 +9,7 @@ import xxhash
 from msgspec import defstruct
 from msgspec.structs import replace
 
-from riskstream.models.domain import Domain, DomainError, fact_rows, load_domain
+from riskstream.models.domain import Domain, DomainError, FactRows, load_domain
 from riskstream.models.offline import replay
 from riskstream.models.payment import DOMAIN
 from riskstream.schemas.columns import ColumnTable, Number, PackedColumns, Selection
@@ -147,7 +147,7 @@ def test_a_fact_has_the_whole_part_of_a_fraction_however_the_columns_are_kept() 
     table = ColumnTable({**DOMAIN.columns.rows, "present": Number("card_present")})
     columns = {**DOMAIN.columns([PAYMENT]), "present": np.array([2.75])}
     packed = PackedColumns(table.layout, Selection(columns).of(columns)[0])
-    rows = fact_rows(FactLayout("tried", 1, ("offset", "event_time", "event_hash", "present")))
+    rows = FactRows(FactLayout("tried", 1, ("offset", "event_time", "event_hash", "present")))
     assert rows(columns, np.array([7])).tolist() == rows(packed, np.array([7])).tolist()
     assert rows(packed, np.array([7]))[0, 3] == 2
 

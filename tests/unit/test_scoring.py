@@ -18,8 +18,9 @@ from riskstream.workers.history_store import Read, Reply
 from riskstream.workers.join import Join
 from riskstream.workers.kafka.batch import Batch
 from riskstream.workers.metrics import Metrics
+from riskstream.workers.outcome import Outcome
 from riskstream.workers.profiles import Profiles
-from riskstream.workers.scoring import Model, Outcome, Scoring, Topics
+from riskstream.workers.scoring import Model, Scoring, Topics
 from riskstream.workers.working_set import LogSpan, WorkingSet
 from tests.support.tiny_domain import DOMAIN
 

@@ -1,0 +1,228 @@
+"""Whatever goes the fast path leaves as it would have stage by stage, byte for byte; all else does not take it."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from itertools import pairwise
+from typing import Any, cast
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from prometheus_client import CollectorRegistry
+
+from riskstream.models.domain import Domain
+from riskstream.models.features import Feature, FeatureSet
+from riskstream.models.outputs import Answer, risk_on_line
+from riskstream.models.policy import Policy
+from riskstream.models.tree_walk import TreeWalk
+from riskstream.schemas.decode import Decoder, Records
+from riskstream.schemas.history import Keys
+from riskstream.workers.fast_path import FastPath
+from riskstream.workers.history_store import Read, Reply
+from riskstream.workers.join import Join
+from riskstream.workers.kafka.batch import Batch
+from riskstream.workers.metrics import Metrics
+from riskstream.workers.outcome import Decided, Outcome
+from riskstream.workers.profiles import Profiles
+from riskstream.workers.scoring import Model, Scoring, Topics
+from riskstream.workers.working_set import LogSpan, WorkingSet
+from tests.support.facts import is_in_memory
+from tests.support.tiny_bundle import model_of, stumps
+from tests.support.tiny_domain import DOMAIN
+
+T0 = 1_760_000_000_000
+LINE = 0.9, -0.2
+WALK = TreeWalk(model_of(stumps()), 3, "probabilities", 1)
+Record = tuple[int, int, int | None]
+"""Partition, user, and failures: None is no event at all."""
+
+
+class NobodyStored:
+    """A Redis without histories and profiles, which can be told that a profile has changed."""
+
+    down = False
+
+    def __init__(self) -> None:
+        self.changed: set[bytes] = set()
+
+    def changed_profiles(self) -> set[bytes]:
+        changed, self.changed = self.changed, set()
+        return changed
+
+    def exchange(self, writes: Sequence[object], reads: Sequence[Read], profiles: Sequence[object]) -> Reply:
+        return Reply([], [(b"", [None] * len(read.users)) for read in reads], [None] * len(profiles))
+
+
+class Spied:
+    """Counts the batches that took it."""
+
+    def __init__(self, path: FastPath) -> None:
+        self.path, self.taken = path, 0
+
+    def __call__(self, batch: Batch, timer: Callable[[], float]) -> Decided | None:
+        decided = self.path(batch, timer)
+        self.taken += decided is not None
+        return decided
+
+
+def answer(vectors: NDArray[np.float32]) -> Answer:
+    return Answer(risk_on_line(WALK(vectors), *LINE)[0], None)
+
+
+def scoring(*, fast: bool, live_from: int = 0, domain: Domain = DOMAIN) -> Scoring:
+    metrics = Metrics(CollectorRegistry())
+    working_set = WorkingSet(domain.layout, 16, 1 << 20, log_is_complete=True)
+    for number in range(2):
+        working_set.open(number, Keys.of("n", "in", number), None, LogSpan(0, live_from))
+    store, profiles = cast(Any, NobodyStored()), Profiles(domain, 1)
+    join = Join(domain, working_set, store, profiles, metrics, 10**9, 10**9, degrade=False)
+    trees = WALK.on_line(*LINE) if fast else None
+    model, topics = Model("m@1", answer, Policy(0.3, 0.6), trees=trees), Topics("scores", "dead", 1_000, 2)
+    made = Scoring(
+        domain, Decoder(domain.event, domain.columns), join, model, working_set, topics, metrics, lambda: 1.0
+    )
+    if made._fast_path:
+        made._fast_path = cast(Any, Spied(made._fast_path))
+    return made
+
+
+def taken(one: Scoring) -> int:
+    return int(cast(Any, one._fast_path).taken)
+
+
+def batches(log: Sequence[Sequence[Record]]) -> list[Batch]:
+    """Events of a log, the later of a partition at the next offset and a minute later; an event's id is the failures'
+    and the user's, so some come again."""
+    ends, made = {0: 0, 1: 0}, []
+    for records in log:
+        offsets = []
+        values = []
+        for partition, user, failures in records:
+            offsets.append(ends[partition])
+            ends[partition] += 1
+            event: dict[str, object] = {
+                "event_id": f"e-{user}-{failures}",
+                "user_id": f"u-{user}",
+                "address": f"a-{failures}",
+            }
+            event |= {"event_time": T0 + 60_000 * offsets[-1], "failures": failures}
+            values.append(b"?" if failures is None else msgspec.json.encode(event))
+        read = Records([b"u-%d" % user for _, user, _ in records], values, [T0] * len(records))
+        places = [partition for partition, _, _ in records]
+        made.append(Batch.of_columns("in", [cast(Any, Message())] * len(records), places, offsets, read, None))
+    return made
+
+
+class Message:
+    def headers(self) -> None:
+        return None
+
+
+def run(one: Scoring, log: Sequence[Batch]) -> list[Outcome]:
+    outcomes = []
+    for batch in log:
+        outcomes.append(one(batch))
+        one.absorb(outcomes[-1])
+    return outcomes
+
+
+def said(outcome: Outcome) -> tuple[object, ...]:
+    arrays = outcome.scored.vectors, outcome.aggregates.values, outcome.joined.degraded
+    return outcome.records, outcome.offsets, outcome.refused, [array.tobytes() for array in arrays]
+
+
+records = st.tuples(st.integers(0, 1), st.integers(0, 2), st.integers(0, 9) | st.none())
+
+
+@given(st.lists(st.lists(records, min_size=1, max_size=6), max_size=30))
+def test_both_ways_say_the_same(log: list[list[Record]]) -> None:
+    fast, slow = scoring(fast=True), scoring(fast=False)
+    assert [said(one) for one in run(fast, batches(log))] == [said(one) for one in run(slow, batches(log))]
+    assert kept(fast) == kept(slow)
+
+
+def kept(one: Scoring) -> list[object]:
+    """Every user's facts in memory."""
+    memory, names = one.working_set, [b"u-0", b"u-1", b"u-2"]
+    known = [
+        (part, name) for part in memory.partitions.values() for name in names if is_in_memory(memory, part.number, name)
+    ]
+    return [(part.number, name, memory.history(part, name).tolist()) for part, name in known]
+
+
+ONE: list[Record] = [(0, 1, 4)]
+
+
+def test_a_known_user_takes_the_fast_path_and_a_new_one_does_not() -> None:
+    one = scoring(fast=True)
+    run(one, batches([ONE, [(0, 1, 5)], [(1, 2, 5)], [(0, 1, 6), (1, 2, 6)]]))
+    assert taken(one) == 2
+
+
+@pytest.mark.parametrize(
+    "log",
+    [
+        pytest.param([ONE, [(0, 1, None)]], id="a record that is no event"),
+        pytest.param([ONE, [(0, 1, 5), (0, 2, 5)]], id="an unknown user among others"),
+    ],
+)
+def test_what_is_out_of_the_ordinary_goes_stage_by_stage(log: list[list[Record]]) -> None:
+    one = scoring(fast=True)
+    run(one, batches(log))
+    assert taken(one) == 0
+
+
+def test_records_that_are_facts_only_go_stage_by_stage() -> None:
+    one = scoring(fast=True, live_from=2)
+    outcomes = run(one, batches([ONE, [(0, 1, 5)], [(0, 1, 6)]]))
+    assert [len(outcome.records) for outcome in outcomes] == [0, 0, 1]
+    assert taken(one) == 1
+
+
+def test_a_changed_profile_is_read_first() -> None:
+    one = scoring(fast=True)
+    first, second, third = batches([ONE, ONE, ONE])
+    run(one, [first])
+    cast(Any, one.join.store).changed = {b"u-1"}
+    run(one, [second])
+    assert taken(one) == 0
+    run(one, [third])
+    assert taken(one) == 1
+
+
+def test_a_partition_that_is_not_whole_goes_stage_by_stage() -> None:
+    one = scoring(fast=True)
+    first, second = batches([ONE, ONE])
+    run(one, [first])
+    one.working_set.partitions[1].since = T0
+    run(one, [second])
+    assert taken(one) == 0
+
+
+def test_a_history_that_outgrows_its_room_is_moved_and_nothing_of_the_attempt_is_left() -> None:
+    log = batches([[(0, 1, number % 10)] * 3 for number in range(8)])
+    one = scoring(fast=True)
+    run(one, log)
+    assert 0 < taken(one) < 7
+    assert one.working_set._memory.seats[:, 6].tolist() == [0] * len(one.working_set._memory.seats)
+
+
+def test_stages_end_one_after_the_other() -> None:
+    one = scoring(fast=True)
+    *_, outcome = run(one, batches([ONE, [(0, 1, 5)]]))
+    assert list(outcome.ended) == ["consume", "decode", "join", "assemble", "score", "decide", "publish"]
+    assert all(before <= after for before, after in pairwise(outcome.ended.values()))
+
+
+def test_a_model_or_a_domain_that_is_more_has_no_fast_path() -> None:
+    features = DOMAIN.features
+    by_function = Feature("zero", "nothing", "count", 1, lambda inputs: np.zeros(len(inputs.event["failures"])))
+    more = FeatureSet((*features.rows[:2], by_function), features.spec)
+    wider = FeatureSet((*features.rows, replace(features.rows[0], name="again")), features.spec)
+    own_facts = replace(DOMAIN, facts=lambda columns, offsets: DOMAIN.facts(columns, offsets) + 0)
+    assert scoring(fast=False)._fast_path is None
+    for domain in (replace(DOMAIN, features=more), replace(DOMAIN, features=wider), own_facts):
+        assert scoring(fast=True, domain=domain)._fast_path is None

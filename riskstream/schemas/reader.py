@@ -82,15 +82,20 @@ class Reader:
         return self._plan
 
     def given(
-        self, plan: Plan, keys: Sequence[bytes | None], values: Sequence[bytes | None], times: Sequence[int]
+        self,
+        plan: Plan,
+        keys: Sequence[bytes | None],
+        values: Sequence[bytes | None],
+        times: Sequence[int],
+        more: Sequence[int] = (),
     ) -> "Given":
-        """What the compiled `read` takes of a batch."""
+        """What the compiled `read` takes of a batch; `more` numbers stand behind its own, for others."""
         count = len(values)
         words = np.empty((self._height, count), np.int64)
         parts = cast("list[bytes]", [plan.texts, *values, *keys])
         if None in parts:
             parts = [part or b"" for part in parts]  # what is None or empty is doubted either way
-        numbers = whole_numbers([*map(len, parts), *times])
+        numbers = whole_numbers([*map(len, parts), *times, *more])
         data = np.frombuffer(b"\0".join([*parts, _PADDING]), np.uint8)
         if len(self._proven) < count:
             self._found, self._proven = np.empty((count, len(plan.fields), 2), np.int64), np.empty(count, np.bool_)

@@ -27,13 +27,8 @@ def _given(kind: types.Type, dimensions: int) -> types.Array:
 
 
 _I1, _I2, _F1, _F2 = (_given(kind, d) for kind in (types.int64, types.float64) for d in (1, 2))
-_U8, _BOOL, _W1, _W2 = (
-    _given(types.uint8, 1),
-    _given(types.boolean, 1),
-    _given(types.uint64, 1),
-    _given(types.uint64, 2),
-)
-_VECTORS = _given(types.float32, 2)
+_U8, _BOOL, _VECTORS = _given(types.uint8, 1), _given(types.boolean, 1), _given(types.float32, 2)
+_W1, _W2 = _given(types.uint64, 1), _given(types.uint64, 2)
 _INTS, _TABLE = types.int64[::1], types.int64[:, ::1]
 
 _READ = (_U8, _INTS, _TABLE, types.uint8[:, ::1], _TABLE, _TABLE, _INTS, _TABLE, types.int64[:, :, ::1],
@@ -49,27 +44,29 @@ _MADE = (_TABLE, _TABLE, types.float64[:, ::1], types.boolean[::1], types.float3
 
 
 @njit(
-    types.boolean(
-        *_READ, types.int64, _I1, _I1, *_PLACES, *_MEMORY, *_PROFILES, *_HISTORY, *_FORMULAS, *_MODEL, *_MADE
-    ),
+    types.boolean(*_READ, types.int64, *_PLACES, *_MEMORY, *_PROFILES, *_HISTORY, *_FORMULAS, *_MODEL, *_MADE),
     cache=True,
     nogil=True,
 )
 def run(  # type: ignore[no-untyped-def]  # noqa: PLR0913
     data, numbers, fields, allowed, columns, slots, limits, keys, found, proven, words,
-    time_row, partitions, offsets, fact_rows, fact_is_float,
+    time_row, fact_rows, fact_is_float,
     seed, index, names, seats, facts, turn, kept, no_profile, max_age_ms,
     widths, shown, taken, capacity,
     event_rows, event_is_float, profile_rows, profile_is_float, constants, steps, results,
     splits, leaves, base, logistic, slope, intercept, review, decline,
     ints, profile, values, repeated, vectors, risks, degraded, decisions, clock,
 ):  # fmt: skip
-    """Fill `words` and all that follows `decline`. `ints` int64[4, n]: seats, first and position of `lay`, originals;
-    `clock` int64[7]: when each of STAGES ended, in nanoseconds, and two words of scratch. False if anything is out of
-    the ordinary, and then nothing is kept."""
+    """Fill `words` and all that follows `decline`; False if anything is out of the ordinary, and then nothing is kept.
+
+    `numbers` has partitions and offsets behind its timestamps. `ints` int64[4, n]: seats, first and position of `lay`,
+    originals; `clock` int64[7]: when each of STAGES ended, in nanoseconds, and two words of scratch.
+    """
     if _read(data, numbers, fields, allowed, columns, slots, limits, keys, found, proven, words):
         return False
     clock[0] = now_ns(clock)
+    count = len(proven)
+    partitions, offsets = numbers[1 + 3 * count : 1 + 4 * count], numbers[1 + 4 * count :]
     of, first, position, original = ints[0], ints[1], ints[2], ints[3]
     _find(data, words[len(words) - 2], words[len(words) - 1], partitions, seed, index, names, of)
     if lacking(of, PROFILED, seats, first):

@@ -68,14 +68,15 @@ class FastPath:
             return None
         self._join.forget_changed()
         decoder, records, count = self._decoder, batch.records, len(batch.offsets)
-        read = decoder.reader.given(self._plan, records.keys, records.values, records.timestamps)
+        places = [*batch.partitions, *batch.offsets]
+        read = decoder.reader.given(self._plan, records.keys, records.values, records.timestamps, places)
         profile, degraded = self._join.profiles.room(count)
         ints, repeated = np.empty((4, count), np.int64), np.empty(count, np.bool_)
         values, vectors = np.empty((count, self._columns)), np.empty((count, self._features), np.float32)
         risk, decisions = np.empty(count), np.empty(count, np.uint8)
         memory, profiles = self._working_set.arrays(), self._join.profiles.arrays()
         if not _run(
-            *read, self._time_row, batch.partition_array, batch.offset_array, *self._facts, *memory, *profiles,
+            *read, self._time_row, *self._facts, *memory, *profiles,
             *self._assembling, ints, profile.words, values, repeated, vectors, risk, degraded, decisions, self._clock,
         ):  # fmt: skip
             return None
@@ -85,5 +86,6 @@ class FastPath:
         gathered = self._working_set.gathered(ints[0], ints[1], ints[2])
         joined = Joined(decoded.columns, gathered, profile, degraded, 0)
         live = Live(decoded.rows, decoded.rejections, count, batch.next_offsets)
-        scored = Scored(decoded.rows, vectors, risk, decisions, repeated)
+        partitions, offsets = read.numbers[-2 * count : -count], read.numbers[-count:]
+        scored = Scored(decoded.rows, partitions, offsets, vectors, risk, decisions, repeated)
         return Decided(decoded, joined, Aggregates(values, ints[3], repeated), live, scored, ended)

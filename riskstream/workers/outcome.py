@@ -29,6 +29,8 @@ class Scored(msgspec.Struct, frozen=True):
     """The live rows of a batch after `decide`. `rows` int64[k] are rows of the join; the rest has k entries."""
 
     rows: NDArray[np.int64]
+    partitions: NDArray[np.int64]
+    offsets: NDArray[np.int64]
     vectors: NDArray[np.float32]
     scores: NDArray[np.float64]
     decisions: NDArray[np.uint8]

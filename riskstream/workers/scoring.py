@@ -113,7 +113,8 @@ class Scoring:
         ended["score"] = timer()
         decisions = self.model.policy.decide(answer.risk)
         ended["decide"] = timer()
-        scored = Scored(live.rows, vectors, answer.risk, decisions, repeated, answer.probabilities)
+        numbers, offsets = _at(live.rows, numbers, offsets)
+        scored = Scored(live.rows, numbers, offsets, vectors, answer.risk, decisions, repeated, answer.probabilities)
         return Decided(decoded, joined, aggregates, live, scored, ended)
 
     def absorb(self, outcome: Outcome) -> None:
@@ -156,7 +157,6 @@ class Scoring:
     def _scores(self, batch: Batch, decoded: Decoded, joined: Joined, scored: Scored) -> Iterable[Outgoing]:
         rows, event_times = scored.rows, joined.columns["event_time"]
         indexes, event_times, degraded = _at(rows, decoded.rows, event_times, joined.degraded)
-        numbers, offsets = _at(indexes, batch.partition_array, batch.offset_array)
         keys = cast("Sequence[bytes]", _of(batch.records.keys, indexes))
         stamp = Stamp(self.model.label, self.domain.features.id, batch.topic, int(self.clock() * 1000))
         users, event_ids = decoded.users, decoded.event_ids
@@ -170,15 +170,15 @@ class Scoring:
                 scored.scores,
                 scored.decisions,
                 scored.vectors,
-                numbers,
-                offsets,
+                scored.partitions,
+                scored.offsets,
                 event_times,
                 scored.repeated,
                 degraded,
                 _named(self.model.classes, scored),
             ),
         )
-        return zip(repeat(self.topics.scores), numbers.tolist(), keys, values, repeat(None))
+        return zip(repeat(self.topics.scores), scored.partitions.tolist(), keys, values, repeat(None))
 
     def _dead_letters(self, batch: Batch, refused: Mapping[int, Rejection]) -> Iterator[Outgoing]:
         limit = self.topics.dead_letter_bytes

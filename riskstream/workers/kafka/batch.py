@@ -17,7 +17,7 @@ _AFTER = (1).__add__
 class Batch(msgspec.Struct, frozen=True):
     """Records of all owned partitions; of one partition in offset order. `group` goes with their transaction.
 
-    The arrays, int64[n], are for what asks for whole columns, the lists for what asks for one after the other.
+    The arrays, int64[n], are made when asked for: mostly after the batch has been answered.
     """
 
     topic: str
@@ -26,9 +26,6 @@ class Batch(msgspec.Struct, frozen=True):
     offsets: list[int]
     records: Records
     group: Any
-    partition_array: NDArray[np.int64]
-    offset_array: NDArray[np.int64]
-    timestamp_array: NDArray[np.int64]
     next_offsets: Mapping[int, int]
     """Per partition, the offset after its last record."""
 
@@ -53,8 +50,17 @@ class Batch(msgspec.Struct, frozen=True):
         group: Any,
     ) -> Self:
         """Of lists with an entry for each record."""
-        count = len(offsets)
-        numbers = whole_numbers([*partitions, *offsets, *records.timestamps])
-        columns = numbers[:count], numbers[count : 2 * count], numbers[2 * count :]
         ends = dict(zip(partitions, map(_AFTER, offsets), strict=True))
-        return cls(topic, messages, partitions, offsets, records, group, *columns, ends)
+        return cls(topic, messages, partitions, offsets, records, group, ends)
+
+    @property
+    def partition_array(self) -> NDArray[np.int64]:
+        return whole_numbers(self.partitions)
+
+    @property
+    def offset_array(self) -> NDArray[np.int64]:
+        return whole_numbers(self.offsets)
+
+    @property
+    def timestamp_array(self) -> NDArray[np.int64]:
+        return whole_numbers(self.records.timestamps)

@@ -37,7 +37,8 @@ class Domain:
     a topic keyed by `user_id`.
 
     - `columns`: the table of what becomes of the event's fields, COMMON_COLUMNS among its rows.
-    - `facts(columns, offsets)`: the events as facts, rows of the layout's words.
+    - `facts(columns, offsets)`: the events as facts, rows of the layout's words. By FactRows, workers can take their
+      fast path.
     - `profiles(profiles)`: an array per profile field, of numbers that a float64 holds; None, like a missing field,
       gives NaN or the code 0. How old a profile may be at an event is `profile_max_age_ms`; who joins them enforces it.
     """

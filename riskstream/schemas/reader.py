@@ -60,7 +60,8 @@ class Reader:
     """The reader of one event type and its columns, for one thread. Compiled on import, not in the first batch."""
 
     def __init__(self, event: type[msgspec.Struct], table: ColumnTable, limits: Limits) -> None:
-        self._plan = plan_of(event, table)
+        self.plan = plan_of(event, table)
+        """None of an event type that compiled code cannot read."""
         self._limits = np.array(limits, np.int64)
         # Scratch memory is kept: fresh pages for each batch cost as much as the whole walk.
         self._keys = np.empty(KEYS, np.int64)
@@ -69,17 +70,12 @@ class Reader:
 
     def __call__(self, keys: Sequence[bytes | None], values: Sequence[bytes | None], times: Sequence[int]) -> Reading:
         """Of a batch of `n` records."""
-        if self._plan is None:
+        if self.plan is None:
             count = len(values)
             return Reading(np.empty(0, np.uint8), np.empty((self._height, count), np.int64), range(count))
-        given = self.given(self._plan, keys, values, times)
+        given = self.given(self.plan, keys, values, times)
         doubted = read(*given)
         return Reading(given.data, given.words, np.flatnonzero(~given.proven).tolist() if doubted else ())
-
-    @property
-    def plan(self) -> Plan | None:
-        """None of an event type that compiled code cannot read."""
-        return self._plan
 
     def given(
         self,

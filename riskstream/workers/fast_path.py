@@ -1,9 +1,9 @@
 """The fast path: what most batches are, from bytes to decisions in one compiled call.
 
 A worker that rests between batches finds nothing of itself in the processor's caches, and the way from stage to stage
-then costs as much as the stages. So batches take it with whom there is nothing out of the ordinary: good records of
-users who are in memory with their profiles, on partitions at their everyday work, for a model of nothing but trees.
-All others go stage by stage, and so does whatever turns out to be otherwise on the way. Both give the same bits.
+then costs as much as the stages. So batches take it that have nothing out of the ordinary: good records of users who
+are in memory with their profiles, on partitions at their everyday work, for a model of nothing but trees. All others go
+stage by stage, and so does whatever turns out to be otherwise on the way. Both give the same bits.
 """
 
 from collections.abc import Callable

@@ -17,11 +17,12 @@ from riskstream.models.domain import Domain
 from riskstream.models.features import Feature, FeatureSet
 from riskstream.models.outputs import Answer, risk_on_line
 from riskstream.models.policy import Policy
+from riskstream.models.scorer import NonFiniteScore
 from riskstream.models.tree_walk import TreeWalk
 from riskstream.schemas.decode import Decoder, Records
 from riskstream.schemas.history import Keys
+from riskstream.workers.fact_memory import LAID
 from riskstream.workers.fast_path import FastPath
-from riskstream.workers.history_store import Read, Reply
 from riskstream.workers.join import Join
 from riskstream.workers.kafka.batch import Batch
 from riskstream.workers.metrics import Metrics
@@ -30,6 +31,7 @@ from riskstream.workers.profiles import Profiles
 from riskstream.workers.scoring import Model, Scoring, Topics
 from riskstream.workers.working_set import LogSpan, WorkingSet
 from tests.support.facts import is_in_memory
+from tests.support.nobody_stored import Message, NobodyStored
 from tests.support.tiny_bundle import model_of, stumps
 from tests.support.tiny_domain import DOMAIN
 
@@ -38,22 +40,6 @@ LINE = 0.9, -0.2
 WALK = TreeWalk(model_of(stumps()), 3, "probabilities", 1)
 Record = tuple[int, int, int | None]
 """Partition, user, and failures: None is no event at all."""
-
-
-class NobodyStored:
-    """A Redis without histories and profiles, which can be told that a profile has changed."""
-
-    down = False
-
-    def __init__(self) -> None:
-        self.changed: set[bytes] = set()
-
-    def changed_profiles(self) -> set[bytes]:
-        changed, self.changed = self.changed, set()
-        return changed
-
-    def exchange(self, writes: Sequence[object], reads: Sequence[Read], profiles: Sequence[object]) -> Reply:
-        return Reply([], [(b"", [None] * len(read.users)) for read in reads], [None] * len(profiles))
 
 
 class Spied:
@@ -114,11 +100,6 @@ def batches(log: Sequence[Sequence[Record]]) -> list[Batch]:
         places = [partition for partition, _, _ in records]
         made.append(Batch.of_columns("in", [cast(Any, Message())] * len(records), places, offsets, read, None))
     return made
-
-
-class Message:
-    def headers(self) -> None:
-        return None
 
 
 def run(one: Scoring, log: Sequence[Batch]) -> list[Outcome]:
@@ -207,7 +188,20 @@ def test_a_history_that_outgrows_its_room_is_moved_and_nothing_of_the_attempt_is
     one = scoring(fast=True)
     run(one, log)
     assert 0 < taken(one) < 7
-    assert one.working_set._memory.seats[:, 6].tolist() == [0] * len(one.working_set._memory.seats)
+    assert not one.working_set._memory.seats[:, LAID].any()
+
+
+def test_a_score_that_is_none_is_left_to_the_stages_which_refuse_it() -> None:
+    def refused(vectors: NDArray[np.float32]) -> Answer:
+        raise NonFiniteScore(np.zeros(1, np.int64))
+
+    one = scoring(fast=True)
+    run(one, batches([ONE]))
+    infinite = WALK.on_line(*LINE)._replace(base=np.float32(np.inf), logistic=False)
+    one.model = replace(one.model, scorer=refused, trees=infinite)
+    one.__post_init__()
+    with pytest.raises(NonFiniteScore):
+        one(batches([ONE, ONE])[1])
 
 
 def test_stages_end_one_after_the_other() -> None:

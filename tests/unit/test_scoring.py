@@ -1,6 +1,5 @@
 """The flow over one batch: each record that is to be answered is, as itself, and no other."""
 
-from collections.abc import Sequence
 from typing import Any, cast
 
 import msgspec
@@ -14,7 +13,6 @@ from riskstream.models.policy import Policy
 from riskstream.schemas.decode import Decoder, Records
 from riskstream.schemas.history import Keys
 from riskstream.schemas.score import RiskScore, decode_score
-from riskstream.workers.history_store import Read, Reply
 from riskstream.workers.join import Join
 from riskstream.workers.kafka.batch import Batch
 from riskstream.workers.metrics import Metrics
@@ -22,27 +20,11 @@ from riskstream.workers.outcome import Outcome
 from riskstream.workers.profiles import Profiles
 from riskstream.workers.scoring import Model, Scoring, Topics
 from riskstream.workers.working_set import LogSpan, WorkingSet
+from tests.support.nobody_stored import Message, NobodyStored
 from tests.support.tiny_domain import DOMAIN
 
 T0 = 1_760_000_000_000
 LIVE_FROM = {0: 3, 1: 0}
-
-
-class NobodyStored:
-    """A Redis without histories and profiles."""
-
-    down = False
-
-    def changed_profiles(self) -> set[bytes]:
-        return set()
-
-    def exchange(self, writes: Sequence[object], reads: Sequence[Read], profiles: Sequence[object]) -> Reply:
-        return Reply([], [(b"", [None] * len(read.users)) for read in reads], [None] * len(profiles))
-
-
-class Message:
-    def headers(self) -> None:
-        return None
 
 
 def tenth_of_failures(vectors: NDArray[np.float32]) -> Answer:

@@ -7,7 +7,7 @@ There is no clock here. A record's outcome depends on the record alone, so a rep
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -19,9 +19,6 @@ from riskstream.schemas.dead_letter import Rejection
 from riskstream.schemas.explain import REFUSALS, explain
 from riskstream.schemas.payment import Payment
 from riskstream.schemas.texts import Texts
-
-if TYPE_CHECKING:
-    from riskstream.schemas.reader import Given
 
 __all__ = ["Decoded", "Decoder", "Records", "Rejection", "Rules", "field_of", "validate_event"]
 
@@ -150,9 +147,9 @@ class Decoder:
             words = words.take(rows, axis=1)
         return self._decoded(rows, data, words, rejections)
 
-    def all_of(self, read: "Given") -> Decoded:
+    def all_of(self, data: NDArray[np.uint8], words: NDArray[np.int64]) -> Decoded:
         """Of a batch that was read without a doubt."""
-        return self._decoded(self._rows(read.words.shape[1]), read.data, read.words, _NONE_REJECTED)
+        return self._decoded(self._rows(words.shape[1]), data, words, _NONE_REJECTED)
 
     def _rows(self, count: int) -> NDArray[np.int64]:
         if len(self._every) < count:

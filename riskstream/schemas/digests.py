@@ -22,16 +22,16 @@ _HALF_BYTE = np.uint64(15)
 def digest_letters(vectors: NDArray[np.float32]) -> NDArray[np.uint8]:
     """The names of vectors [n, features] in ASCII, uint8[n * LETTERS]."""
     letters = np.empty(len(vectors) * LETTERS, np.uint8)
-    if is_short(vectors):
+    if is_short(vectors.shape[1]):
         _name(np.ascontiguousarray(vectors), letters)
     else:
         _spell(np.array([xxh3_64_intdigest(vector.tobytes()) for vector in vectors], np.uint64), letters)
     return letters
 
 
-def is_short(vectors: NDArray[np.float32]) -> bool:
-    """Whether `put_name` can name them."""
-    return bool(vectors.itemsize * vectors.shape[1] <= LONGEST)
+def is_short(features: int) -> bool:
+    """Whether `put_name` can name vectors of so many."""
+    return features * 4 <= LONGEST
 
 
 def vector_digest(vectors: NDArray[np.float32]) -> list[str]:

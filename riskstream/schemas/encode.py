@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from riskstream.schemas.digests import LETTERS, digest_letters, is_short, put_name
 from riskstream.schemas.score import DECISIONS, DEGRADED
+from riskstream.schemas.shortest import LONGEST, put_fraction
 from riskstream.schemas.texts import Texts
 
 
@@ -53,11 +54,13 @@ TextArrays = tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64]]
 
 _encode = msgspec.json.Encoder().encode
 _PLAIN = np.array([32 <= code < 127 and chr(code) not in '"\\' for code in range(256)])  # stands in JSON for itself
-_COMMA, _BRACKET, _MINUS, _ZERO = ord(","), ord("]"), ord("-"), np.uint8(ord("0"))
+_MINUS, _ZERO = ord("-"), np.uint8(ord("0"))
 _LONGEST = 20  # bytes of a whole number at most
 _USUAL = 512  # bytes that mostly are enough for a row
-_TO_QUOTE = -1
-_NO_NAMES = np.empty(0, np.uint8)  # of vectors that are named as they are written
+TO_QUOTE = -1
+"""Answered by `write`."""
+NO_NAMES = np.empty(0, np.uint8)
+"""Of vectors that are named as they are written."""
 # Indexes are unsigned, which spares the compiled code a test for negative ones at every byte.
 _ONE, _TEN, _DIGITS = np.uint64(1), np.uint64(10), np.uint64(19)
 
@@ -68,18 +71,17 @@ _ENDING = _DECISION + len(DECISIONS)
 
 def encode_scores(stamp: Stamp, rows: Scores) -> list[bytes]:
     """Each row's RiskScore. Raises ValueError for a score outside [0, 1] or NaN, which JSON would turn into null."""
-    numbers = np.frombuffer(_encode(rows.scores.tolist()), np.uint8)  # so that they look as msgspec has them
-    parts, users, quoted = _parts(stamp.model, stamp.feature_set, stamp.topic), _arrays(rows.user_ids), False
-    names = _NO_NAMES if is_short(rows.vectors) else digest_letters(rows.vectors)
+    parts, users, quoted = parts_of(stamp.model, stamp.feature_set, stamp.topic), _arrays(rows.user_ids), False
+    names = NO_NAMES if is_short(rows.vectors.shape[1]) else digest_letters(rows.vectors)
     given = (
-        rows.scores, numbers, rows.decisions, rows.vectors, names, rows.partitions, rows.offsets, rows.event_times,
+        rows.scores, rows.decisions, rows.vectors, names, rows.partitions, rows.offsets, rows.event_times,
         stamp.scored_at, rows.duplicates, rows.degraded,
     )  # fmt: skip
     ends = np.empty(len(rows.scores) + 1, np.int64)
     out = np.empty(_USUAL * len(ends), np.uint8)
     # Mostly once: it has the room, and ids stand in JSON as they are.
-    while needed := _write(out, ends, parts, _arrays(rows.event_ids), users, quoted, *given):
-        if needed == _TO_QUOTE:
+    while needed := write(out, ends, parts, _arrays(rows.event_ids), users, quoted, *given):
+        if needed == TO_QUOTE:
             users, quoted = _arrays(json_texts(rows.user_ids)), True
         else:
             out = np.empty(needed, np.uint8)
@@ -101,8 +103,8 @@ def _arrays(texts: Texts) -> TextArrays:
 
 
 @lru_cache(maxsize=1)
-def _parts(model: str, feature_set: str, topic: str) -> TextArrays:
-    """What stands between the values of a row."""
+def parts_of(model: str, feature_set: str, topic: str) -> TextArrays:
+    """What stands between the values of a row, in the order in which `write` takes it."""
     named = b'"model":%s,"feature_set":"%s","vector":"' % (_encode(model), feature_set.encode())
     parts = [
         b'{"event_id":"',
@@ -116,6 +118,11 @@ def _parts(model: str, feature_set: str, topic: str) -> TextArrays:
         *map(_ending, range(2 << len(DEGRADED))),
     ]
     return _arrays(Texts.of(parts))
+
+
+def row_bytes(parts: TextArrays) -> int:
+    """How many a row takes at most, its ids apart."""
+    return int(_fixed(parts))
 
 
 def _ending(code: int) -> bytes:
@@ -141,12 +148,11 @@ def _is_plain(texts, row):  # type: ignore[no-untyped-def]
     return plain
 
 
-@njit(cache=True, nogil=True)
-def _room(parts, event_ids, user_ids, numbers, rows):  # type: ignore[no-untyped-def]
-    """Bytes that are enough for all rows."""
+@njit(types.int64(_TEXTS), cache=True, nogil=True)
+def _fixed(parts):  # type: ignore[no-untyped-def]
     lengths = parts[2]
     fixed = lengths[:_DECISION].sum() + lengths[_DECISION:_ENDING].max() + lengths[_ENDING:].max()
-    return rows * (fixed + LETTERS + 4 * _LONGEST) + event_ids[2].sum() + user_ids[2].sum() + len(numbers)
+    return fixed + LONGEST + LETTERS + 4 * _LONGEST
 
 
 @njit(cache=True, nogil=True)
@@ -160,13 +166,6 @@ def _put(out, at, data, begin, length):  # type: ignore[no-untyped-def]
 def _put_text(out, at, texts, row):  # type: ignore[no-untyped-def]
     data, start, length = texts
     return _put(out, at, data, np.uint64(start[row]), np.uint64(length[row]))
-
-
-@njit(cache=True, nogil=True)
-def _end_of_number(numbers, place):  # type: ignore[no-untyped-def]
-    while numbers[place] != _COMMA and numbers[place] != _BRACKET:
-        place += _ONE
-    return place
 
 
 @njit(cache=True, nogil=True)
@@ -189,38 +188,36 @@ def _put_number(out, at, value):  # type: ignore[no-untyped-def]
 
 @njit(
     types.int64(
-        types.uint8[::1], types.int64[::1], _TEXTS, _TEXTS, _TEXTS, types.boolean, _F64, _U8, _U8, _VECTORS, _U8,
-        _I64, _I64, _I64, types.int64, _BOOL, _U8,
+        types.uint8[::1], types.int64[::1], _TEXTS, _TEXTS, _TEXTS, types.boolean, _F64, _U8, _VECTORS, _U8, _I64,
+        _I64, _I64, types.int64, _BOOL, _U8,
     ),
     cache=True, nogil=True,
 )  # fmt: skip
-def _write(  # type: ignore[no-untyped-def]  # noqa: PLR0913
-    out, ends, parts, event_ids, user_ids, quoted, scores, numbers, decisions, vectors, names, partitions,
-    offsets, event_times, scored_at, duplicates, degraded,
+def write(  # type: ignore[no-untyped-def]  # noqa: PLR0913
+    out, ends, parts, event_ids, user_ids, quoted, scores, decisions, vectors, names, partitions, offsets,
+    event_times, scored_at, duplicates, degraded,
 ):  # fmt: skip
-    """The rows one after the other; row k ends before `ends[k + 1]`. `numbers` is the text of the list of scores.
-    `names` are those of all vectors, or none, and then the vectors are short.
+    """The rows one after the other; row k ends before `ends[k + 1]`. `names` are those of all vectors, or none, and
+    then the vectors are short.
 
-    Answers 0 when all are written; else how many bytes `out` needs, or _TO_QUOTE if users are not `quoted` yet and one
-    has an id that does not stand in JSON as it is.
+    Answers 0 when all are written; else how many bytes `out` needs, or TO_QUOTE if users are not `quoted` yet and one
+    has an id that does not stand in JSON as it is. For compiled code, too.
     """
-    room = _room(parts, event_ids, user_ids, numbers, len(scores))
+    room = len(scores) * _fixed(parts) + event_ids[2].sum() + user_ids[2].sum()
     if room > len(out):
         return room
-    at, comma, ends[0] = np.uint64(0), np.uint64(0), 0
+    at, ends[0] = np.uint64(0), 0
     for row in range(len(scores)):
         if not 0.0 <= scores[row] <= 1.0:
             raise ValueError("a risk score must be a finite number from 0 to 1")
         if not (quoted or _is_plain(user_ids, row)):
-            return _TO_QUOTE
+            return TO_QUOTE
         at = _put_text(out, at, parts, _EVENT)
         at = _put_text(out, at, event_ids, row)
         at = _put_text(out, at, parts, _USER)
         at = _put_text(out, at, user_ids, row)
         at = _put_text(out, at, parts, _SCORE)
-        begin = comma + _ONE
-        comma = _end_of_number(numbers, begin)
-        at = _put(out, at, numbers, begin, comma - begin)
+        at = put_fraction(out, at, scores[row])
         at = _put_text(out, at, parts, _DECISION + decisions[row])
         if len(names):
             _put(out, at, names, np.uint64(row * LETTERS), np.uint64(LETTERS))

@@ -45,6 +45,15 @@ def _folded_product(typing, a, b):  # type: ignore[no-untyped-def]
     return types.uint64(types.uint64, types.uint64), code
 
 
+def _high_product(typing, a, b):  # type: ignore[no-untyped-def]
+    def code(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        wide = ir.IntType(128)
+        product = builder.mul(*(builder.zext(argument, wide) for argument in arguments))
+        return builder.trunc(builder.lshr(product, ir.Constant(wide, 64)), ir.IntType(64))
+
+    return types.uint64(types.uint64, types.uint64), code
+
+
 def _swapped(typing, word):  # type: ignore[no-untyped-def]
     def code(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
         return builder.bswap(arguments[0])
@@ -70,6 +79,8 @@ load32, load64 = _load(types.uint32), _load(types.uint64)
 """(data, place): an unsigned number from the bytes that begin there; `data` points to bytes, `place` is int64."""
 folded_product: Any = intrinsic(_folded_product)
 """(a, b): the lower half of the 128 bits of a x b, exclusive-or the upper half. All uint64."""
+high_product: Any = intrinsic(_high_product)
+"""(a, b): the upper half of the 128 bits of a x b. All uint64."""
 swapped: Any = intrinsic(_swapped)
 """(word): its bytes in the other order. Both uint64."""
 prefetch: Any = intrinsic(_prefetch)

@@ -4,8 +4,8 @@ It reads what it can prove to be good. All the rest it doubts and leaves to the 
 ordinary, and every record of an event type with a field other than a text, number or boolean.
 """
 
-from collections.abc import Sequence
-from typing import NamedTuple, cast
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple, cast
 
 import msgspec
 import numpy as np
@@ -40,22 +40,6 @@ class Reading(msgspec.Struct, frozen=True):
     doubtful: Sequence[int]
 
 
-class Given(NamedTuple):
-    """The arguments of the compiled `read`: bytes, their sizes and times, the rules, scratch memory, and the words."""
-
-    data: NDArray[np.uint8]
-    numbers: NDArray[np.int64]
-    fields: NDArray[np.int64]
-    allowed: NDArray[np.uint8]
-    columns: NDArray[np.int64]
-    slots: NDArray[np.int64]
-    limits: NDArray[np.int64]
-    keys: NDArray[np.int64]
-    found: NDArray[np.int64]
-    proven: NDArray[np.bool_]
-    words: NDArray[np.int64]
-
-
 class Reader:
     """The reader of one event type and its columns, for one thread. Compiled on import, not in the first batch."""
 
@@ -73,31 +57,30 @@ class Reader:
         if self.plan is None:
             count = len(values)
             return Reading(np.empty(0, np.uint8), np.empty((self._height, count), np.int64), range(count))
-        given = self.given(self.plan, keys, values, times)
-        doubted = read(*given)
-        return Reading(given.data, given.words, np.flatnonzero(~given.proven).tolist() if doubted else ())
-
-    def given(
-        self,
-        plan: Plan,
-        keys: Sequence[bytes | None],
-        values: Sequence[bytes | None],
-        times: Sequence[int],
-        more: Sequence[int] = (),
-    ) -> "Given":
-        """What the compiled `read` takes of a batch; `more` numbers stand behind its own, for others."""
         count = len(values)
         words = np.empty((self._height, count), np.int64)
+        *rules, found, proven = self.rules(self.plan, count)
+        sizes, text = self.laid_out(self.plan, keys, values)
+        data, proven = np.frombuffer(text, np.uint8), proven[:count]
+        given = data, whole_numbers([*sizes, *times]), *rules, found[:count], proven, words
+        doubted = read(*given)
+        return Reading(data, words, np.flatnonzero(~proven).tolist() if doubted else ())
+
+    def laid_out(
+        self, plan: Plan, keys: Sequence[bytes | None], values: Sequence[bytes | None]
+    ) -> tuple[Iterable[int], bytes]:
+        """A batch's bytes, and their sizes, as the compiled `read` takes them; times are to stand behind these."""
         parts = cast("list[bytes]", [plan.texts, *values, *keys])
         if None in parts:
             parts = [part or b"" for part in parts]  # what is None or empty is doubted either way
-        numbers = whole_numbers([*map(len, parts), *times, *more])
-        data = np.frombuffer(b"\0".join([*parts, _PADDING]), np.uint8)
+        return map(len, parts), b"\0".join([*parts, _PADDING])
+
+    def rules(self, plan: Plan, count: int) -> tuple[NDArray[Any], ...]:
+        """What it takes of the plan, and scratch memory, the last two for at least `count` records."""
         if len(self._proven) < count:
             self._found, self._proven = np.empty((count, len(plan.fields), 2), np.int64), np.empty(count, np.bool_)
-        found, proven = self._found[:count], self._proven[:count]
         rules = plan.fields, plan.allowed, plan.columns, plan.slots, self._limits
-        return Given(data, numbers, *rules, self._keys, found, proven, words)
+        return *rules, self._keys, self._found, self._proven
 
 
 _BYTES, _INTS, _TABLE = types.Array(types.uint8, 1, "C", readonly=True), types.int64[::1], types.int64[:, ::1]

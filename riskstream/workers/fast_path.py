@@ -1,91 +1,163 @@
-"""The fast path: what most batches are, from bytes to decisions in one compiled call.
+"""The fast path: what most batches are, from bytes to the bytes of their scores in one compiled call.
 
 A worker that rests between batches finds nothing of itself in the processor's caches, and the way from stage to stage
-then costs as much as the stages. So batches take it that have nothing out of the ordinary: good records of users who
+then costs more than the stages. So batches take it that have nothing out of the ordinary: good records of users who
 are in memory with their profiles, on partitions at their everyday work, for a model of nothing but trees. All others go
 stage by stage, and so does whatever turns out to be otherwise on the way. Both give the same bits.
 """
 
+import time
+from array import array
 from collections.abc import Callable
-from typing import Any, Self
+from functools import partial
+from itertools import pairwise
+from operator import is_
+from typing import Any, NamedTuple, Self, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from riskstream.models.domain import Domain, FactRows
 from riskstream.models.history import Aggregates
 from riskstream.models.policy import Policy
 from riskstream.models.tree_walk import Trees
+from riskstream.schemas.columns import PackedColumns
 from riskstream.schemas.decode import Decoder
+from riskstream.schemas.digests import is_short
+from riskstream.schemas.encode import parts_of, row_bytes
 from riskstream.workers import fast_pass
 from riskstream.workers.join import Join, Joined
 from riskstream.workers.kafka.batch import Batch
-from riskstream.workers.outcome import Decided, Live, Scored
+from riskstream.workers.outcome import Decided, Scored
 from riskstream.workers.working_set import WorkingSet
 
+MOST = 4_096
+"""Records of a batch. In a larger one, what lies between the stages is nothing."""
+
+_ARENA = 1 << 16  # words, or what a batch takes by itself
 _NS = 1e-9
-_run: Any = fast_pass.run  # its arguments are told there
-_STAGES = [*enumerate(fast_pass.STAGES)]
-_LAST = len(_STAGES) - 1
+# Not by its dispatcher, which looks at each argument once more.
+_run: Any = cast(Any, next(iter(fast_pass.run.overloads.values()))).entry_point
+_parted: Any = fast_pass.parted
+
+
+class TreeModel(NamedTuple):
+    """One of nothing but trees, and how it is named in each score."""
+
+    label: str
+    trees: Trees
+    policy: Policy
+
+
+Taken = tuple[list[bytes], Callable[[], Decided]]
+"""What a batch came to: the bytes of its scores, and what tells the rest, for afterwards."""
 
 
 class FastPath:
-    """Of one domain, model and memory."""
+    """Of one domain, memory and model."""
 
     def __init__(
-        self, domain: Domain, decoder: Decoder, join: Join, working_set: WorkingSet, trees: Trees, policy: Policy
-    ) -> None:
-        """`domain` is one that it covers, see `of`."""
-        self._decoder, self._join, self._working_set = decoder, join, working_set
+        self, domain: Domain, decoder: Decoder, join: Join, working_set: WorkingSet, model: TreeModel,
+        timer: Callable[[], float],
+    ) -> None:  # fmt: skip
+        """`domain` is one that it covers, see `of`. `timer` tells the seconds at which stages ended."""
+        self._decoder, self._join, self._working_set, self._timer = decoder, join, working_set, timer
+        self._is_quiet = join.store.is_quiet  # asked by itself, as that is nearly always so
+        self._names = model.label, domain.features.id
         self._plan: Any = decoder.reader.plan
-        layout, program = domain.columns.layout, domain.features.program
-        facts: Any = domain.facts
-        self._time_row, self._facts = layout.place["event_time"], facts.selection.places(layout)
-        self._assembling = (
-            *domain.features.spec.program,
-            *program.event.places(layout),
-            *program.profile.places(join.profiles.layout),
-            *(program.constants, program.steps, program.results),
-            *(*trees[:-1], policy.review, policy.decline),
-        )
-        self._columns, self._features = len(domain.features.spec.columns), len(domain.features.rows)
-        self._clock = np.zeros(len(fast_pass.STAGES) + 2, np.int64)
+        self._rules = self._rules_for(domain, model)
+        columns, profile, features = len(domain.columns.rows), join.profiles.layout, domain.features
+        self._shape = columns + 4, len(profile.place), len(features.spec.columns), len(features.rows)
+        self._first_words = fast_pass.words_of(1, self._shape)
+        self._words = fast_pass.words_of(2, self._shape) - self._first_words
+        # What is held, for which topic and arrays; and how many bytes of `_scores` a row takes.
+        self._held, self._topic, self._arrays, self._row_bytes = None, "", (), 0
+        self._scores = bytearray()
+        # For all batches until it is used up: an array for each would take longer.
+        self._arena, self._used = np.empty(0, np.int64), 0
 
     @classmethod
     def of(
-        cls, domain: Domain, decoder: Decoder, join: Join, working_set: WorkingSet, trees: Trees | None, policy: Policy
-    ) -> Self | None:
-        """None where there is more than compiled code knows: another model, a function among the features or for the
-        facts, events with fields that the reader does not read."""
+        cls, domain: Domain, decoder: Decoder, join: Join, working_set: WorkingSet, model: TreeModel,
+        timer: Callable[[], float],
+    ) -> Self | None:  # fmt: skip
+        """None where there is more than compiled code knows: many features, a function among them or for the facts,
+        events with fields that the reader does not read."""
         features = domain.features
         plain = isinstance(domain.facts, FactRows) and not features.program.functions and decoder.reader.plan
-        if trees is None or trees.width != len(features.rows) or not plain:
+        if model.trees.width != len(features.rows) or not is_short(model.trees.width) or not plain:
             return None
-        return cls(domain, decoder, join, working_set, trees, policy)
+        return cls(domain, decoder, join, working_set, model, timer)
 
-    def __call__(self, batch: Batch, timer: Callable[[], float]) -> Decided | None:
+    def __call__(self, batch: Batch, scored_at: int) -> Taken | None:
         """None if the batch is to go stage by stage. Nothing is touched but what a join touches."""
-        if not self._working_set.is_steady:
+        records, count = batch.records, len(batch.offsets)
+        if count > MOST or not self._working_set.is_steady(batch.next_offsets):
             return None
-        self._join.forget_changed()
-        decoder, records, count = self._decoder, batch.records, len(batch.offsets)
-        places = [*batch.partitions, *batch.offsets]
-        read = decoder.reader.given(self._plan, records.keys, records.values, records.timestamps, places)
-        profile, degraded = self._join.profiles.room(count)
-        ints, repeated = np.empty((4, count), np.int64), np.empty(count, np.bool_)
-        values, vectors = np.empty((count, self._columns)), np.empty((count, self._features), np.float32)
-        risk, decisions = np.empty(count), np.empty(count, np.uint8)
-        memory, profiles = self._working_set.arrays(), self._join.profiles.arrays()
-        if not _run(
-            *read, self._time_row, *self._facts, *memory, *profiles,
-            *self._assembling, ints, profile.words, values, repeated, vectors, risk, degraded, decisions, self._clock,
-        ):  # fmt: skip
+        if not self._is_quiet():
+            self._join.forget_changed()
+        self._hold(batch.topic)
+        sizes, text = self._decoder.reader.laid_out(self._plan, records.keys, records.values)
+        numbers = array("q", [*sizes, *records.timestamps, *batch.partitions, *batch.offsets])
+        begin, end = self._place(count)
+        if len(self._scores) < (most := count * self._row_bytes + len(text)):
+            self._scores = bytearray(most)
+        turn = self._working_set.next_turn()
+        size = _run(self._held, turn, scored_at, count, text, numbers, self._arena, begin, self._scores)
+        if size == 0:
             return None
-        now, clock = timer(), self._clock.tolist()
-        ended = {stage: now - _NS * (clock[_LAST] - clock[at]) for at, stage in _STAGES}
-        decoded = decoder.all_of(read)
-        gathered = self._working_set.gathered(ints[0], ints[1], ints[2])
-        joined = Joined(decoded.columns, gathered, profile, degraded, 0)
-        live = Live(decoded.rows, decoded.rejections, count, batch.next_offsets)
-        partitions, offsets = read.numbers[-2 * count : -count], read.numbers[-count:]
-        scored = Scored(decoded.rows, partitions, offsets, vectors, risk, decisions, repeated)
-        return Decided(decoded, joined, Aggregates(values, ints[3], repeated), live, scored, ended)
+        self._used, raw = end, bytes(memoryview(self._scores)[:size])
+        scores = [raw]
+        if count > 1:
+            scores = [raw[start:stop] for start, stop in pairwise(self._arena[end - count - 1 : end].tolist())]
+        return scores, partial(self._decided, batch, text, numbers, self._arena, begin)
+
+    def _place(self, count: int) -> tuple[int, int]:
+        """Words of the arena that so many records may have."""
+        words = self._first_words + (count - 1) * self._words
+        if self._used + words > len(self._arena):
+            self._arena, self._used = np.empty(max(words, _ARENA), np.int64), 0
+        return self._used, self._used + words
+
+    def _hold(self, topic: str) -> None:
+        """Anew once memory has been moved."""
+        memory, profiles = self._working_set.arrays(), self._join.profiles
+        arrays = *memory, profiles.kept
+        if topic == self._topic and all(map(is_, arrays, self._arrays)):
+            return
+        parts = parts_of(*self._names, topic)
+        self._held = fast_pass.hold(self._shape, *self._rules, parts, memory, profiles.arrays())
+        self._topic, self._arrays, self._row_bytes = topic, arrays, row_bytes(parts)
+
+    def _rules_for(self, domain: Domain, model: TreeModel) -> tuple[Any, ...]:
+        layout, features, facts = domain.columns.layout, domain.features, cast(FactRows, domain.facts)
+        program = features.program
+        known = *program.event.places(layout), *program.profile.places(self._join.profiles.layout)
+        return (
+            self._decoder.reader.rules(self._plan, MOST),
+            (layout.place["event_time"], *facts.selection.places(layout)),
+            features.spec.program,
+            (*known, program.constants, program.steps, program.results),
+            (*model.trees[:-1], model.policy.review, model.policy.decline),
+        )
+
+    def _decided(
+        self, batch: Batch, text: bytes, numbers: "array[int]", arena: NDArray[np.int64], begin: int
+    ) -> Decided:
+        """What the call came to."""
+        count = len(batch.offsets)
+        parted = _parted(arena, begin, count, self._shape)
+        words, ints, profile, values, risks, vectors, repeated, degraded, decisions, clock, _ = parted
+        seats, first, position, original = ints
+        decoded = self._decoder.all_of(np.frombuffer(text, np.uint8), words)
+        columns = PackedColumns(self._join.profiles.layout, profile)
+        gathered = self._working_set.gathered(seats, first, position)
+        joined = Joined(decoded.columns, gathered, columns, degraded, 0)
+        places = np.frombuffer(numbers, np.int64)
+        partitions, offsets = places[-2 * count : -count], places[-count:]
+        scored = Scored(decoded.rows, partitions, offsets, vectors, risks, decisions, repeated)
+        return Decided(decoded, joined, Aggregates(values, original, repeated), scored, self._ended(clock))
+
+    def _ended(self, clock: NDArray[np.int64]) -> dict[str, float]:
+        now, now_ns = self._timer(), time.monotonic_ns()
+        return {stage: now - _NS * (now_ns - at) for stage, at in zip(fast_pass.STAGES, clock.tolist(), strict=False)}

@@ -88,6 +88,8 @@ class HistoryStore:
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
 
+    is_quiet: Callable[[], bool] = field(init=False)
+    """Whether no profile has changed since `changed_profiles` was asked, and nothing else was told either."""
     _line: RedisLine = field(init=False)
     _sha: str = ""
     _down_until: float | None = None
@@ -95,6 +97,7 @@ class HistoryStore:
 
     def __post_init__(self) -> None:
         self._line = RedisLine(self.client)
+        self.is_quiet = self._line.is_quiet
 
     def check(self, namespace: str, record: Namespace) -> None:
         """Refuse a Redis that may forget, or one whose keys were written for something else; now, and again whenever

@@ -20,7 +20,7 @@ from riskstream.workers.kafka.batch import Batch
 from riskstream.workers.kafka.input import SKIP, Input
 from riskstream.workers.kafka.output import Outgoing, Output
 from riskstream.workers.metrics import Metrics
-from riskstream.workers.outcome import Outcome
+from riskstream.workers.outcome import Answers
 from riskstream.workers.ownership import Ownership
 from riskstream.workers.recurrence import Recurrence, pause_s
 from riskstream.workers.rejection_limit import RejectionLimit
@@ -175,17 +175,20 @@ class Loop:
                 self._failing_since = None
 
     def _process(self, batch: Batch) -> None:
-        outcome = self.scoring(batch)
-        if outcome.refused and self._is_over_limit(outcome):
+        answers = self.scoring(batch)
+        if answers.refused and self._is_over_limit(answers):
             return
-        if outcome.offsets:
-            stats = self.stats.due() if self.stats else []
-            self.output.publish([*outcome.records, *stats], outcome.offsets, batch.group)
-            outcome.ended["commit"] = self.scoring.timer()
+        stats = self.stats.due() if self.stats and answers.offsets else []
+        if answers.offsets:
+            self.output.publish([*answers.records, *stats], answers.offsets, batch.group)
+        committed = self.scoring.timer()
+        outcome = answers.outcome()
+        if answers.offsets:
+            outcome.ended["commit"] = committed
             if self.stats:
                 self._confirm(stats)
                 self.stats.absorb(outcome, self.working_set.partitions)
-        if not outcome.refused:
+        if not answers.refused:
             self.limit.passed(batch.partition_array)
         self.scoring.absorb(outcome)
         if jumps := self.ownership.past_gaps(batch.next_offsets):
@@ -212,10 +215,10 @@ class Loop:
         except (Aborted, OutcomeUnclear, Unavailable, Halt) as error:
             log.warning("the last stats were not published", error=str(error))
 
-    def _is_over_limit(self, outcome: Outcome) -> bool:
-        batch = outcome.batch
+    def _is_over_limit(self, answers: Answers) -> bool:
+        batch = answers.batch
         live = (
-            (number, index in outcome.refused)
+            (number, index in answers.refused)
             for index, (number, offset) in enumerate(zip(batch.partitions, batch.offsets, strict=True))
             if offset >= self.working_set.partitions[number].live_from
         )

@@ -1,6 +1,6 @@
 """What a batch comes to, on the way and in the end."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import msgspec
 import numpy as np
@@ -44,13 +44,36 @@ class Decided(msgspec.Struct, frozen=True):
     decoded: Decoded
     joined: Joined
     aggregates: Aggregates
-    live: Live
     scored: Scored
     ended: dict[str, float]
 
 
+class Answers(msgspec.Struct, frozen=True):
+    """What leaves for a batch: the records to publish, and the offsets to commit with them. `refused` are those that
+    leave as dead letters, by their index; `began` and `ended`, in seconds, are of all this.
+
+    What else the batch came to, `outcome` tells: once the records are on their way, since nobody waits for it.
+    """
+
+    batch: Batch
+    records: list[Outgoing]
+    offsets: Mapping[int, int]
+    refused: Mapping[int, Rejection]
+    began: float
+    ended: float
+    decided: Callable[[], Decided]
+
+    def outcome(self) -> "Outcome":
+        decided = self.decided()
+        ended = {"consume": self.began, **decided.ended, "publish": self.ended}
+        return Outcome(
+            self.batch, self.records, self.offsets, decided.decoded, decided.joined, decided.aggregates, decided.scored,
+            self.refused, ended,
+        )  # fmt: skip
+
+
 class Outcome(msgspec.Struct, frozen=True):
-    """What a batch comes to: the records to publish, the offsets to commit with them, and what to absorb afterwards.
+    """What a batch came to: what left for it, and what to absorb now.
 
     Its arrays are counted some batches later, so nobody writes into them; `joined.gathered` is the memory's own and
     changes with the next batch. `ended`: the time, in seconds, at which each stage did; who commits adds its own.

@@ -33,14 +33,15 @@ class Profiles:
         self._decode = msgspec.json.Decoder(domain.profile).decode
         self.layout = Layout(dict.fromkeys(domain.profiles([None]), True))
         self._missing = self._rows([None])
-        self._kept = self._table(0)  # a row for each seat
+        self.kept = self._table(0)
+        """A row for each seat."""
 
     def keep(self, seats: NDArray[np.int64], stored: Sequence[bytes | None], which: Sequence[int]) -> None:
         """At each seat, the profile in `stored[which]`, as Redis holds it."""
-        if (needed := int(seats.max(initial=-1)) + 1) > len(self._kept):
-            kept, self._kept = self._kept, self._table(2 * needed)
-            self._kept[: len(kept)] = kept
-        self._kept[seats, : self._missing.shape[1]] = self._rows(stored)[which]
+        if (needed := int(seats.max(initial=-1)) + 1) > len(self.kept):
+            kept, self.kept = self.kept, self._table(2 * needed)
+            self.kept[: len(kept)] = kept
+        self.kept[seats, : self._missing.shape[1]] = self._rows(stored)[which]
 
     def joined(
         self, seats: NDArray[np.int64], event_time: NDArray[np.int64]
@@ -55,7 +56,7 @@ class Profiles:
 
     def arrays(self) -> tuple[NDArray[np.float64], NDArray[np.float64], int]:
         """What the compiled `join` looks into."""
-        return self._kept, self._missing, self._max_age_ms
+        return self.kept, self._missing, self._max_age_ms
 
     def room(self, count: int) -> tuple[PackedColumns, NDArray[np.uint8]]:
         """For what it makes of n events."""

@@ -104,7 +104,7 @@ class RedisLine:
 
         Waits for nothing. What changes during a round trip is told by the next call.
         """
-        if self._is_quiet():
+        if self.is_quiet():
             return _NOTHING
         try:
             while self._can_read():
@@ -116,8 +116,9 @@ class RedisLine:
         lost, self._lost = self._lost or self._refused, False
         return None if lost else changed
 
-    def _is_quiet(self) -> bool:
-        """Mostly, as this is asked for each batch, and the client's own questions cost many times as much."""
+    def is_quiet(self) -> bool:
+        """Whether nothing has come since. Mostly, as this is asked for each batch, and the client's own questions cost
+        many times as much."""
         return self._is_drained and not (self._changed or self._lost or self._refused or self._poll.poll(0))
 
     def _can_read(self) -> bool:

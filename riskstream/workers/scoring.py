@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import repeat
+from types import MappingProxyType
 from typing import Any, TypeVar, cast
 
 import numpy as np
@@ -22,15 +23,17 @@ from riskstream.schemas.dead_letter import Headers, Letter, Rejection, dead_lett
 from riskstream.schemas.decode import Decoded, Decoder
 from riskstream.schemas.encode import Scores, Stamp, encode_scores
 from riskstream.workers.batch_counts import BatchCounts, Committed
-from riskstream.workers.fast_path import FastPath
+from riskstream.workers.fast_path import FastPath, TreeModel
 from riskstream.workers.join import Join, Joined
 from riskstream.workers.kafka.batch import Batch
 from riskstream.workers.kafka.output import Outgoing
 from riskstream.workers.metrics import Metrics
-from riskstream.workers.outcome import Decided, Live, Outcome, Scored
+from riskstream.workers.outcome import Answers, Decided, Live, Outcome, Scored
 from riskstream.workers.working_set import WorkingSet
 
 T = TypeVar("T")
+
+NONE_REFUSED: Mapping[int, Rejection] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,7 @@ class Topics:
 
 @dataclass(slots=True)
 class Scoring:
-    """One batch in, its outcome out. Touches nothing but the join's reads until the outcome is absorbed."""
+    """One batch in, its answers out. Touches nothing but the join's reads until their outcome is absorbed."""
 
     domain: Domain
     decoder: Decoder
@@ -73,31 +76,28 @@ class Scoring:
 
     def __post_init__(self) -> None:
         self._counts = BatchCounts(self.metrics, self.topics.partitions)
-        self._fast_path = FastPath.of(
-            self.domain, self.decoder, self.join, self.working_set, self.model.trees, self.model.policy
-        )
+        model, self._fast_path = self.model, None
+        if model.trees:
+            trees = TreeModel(model.label, model.trees, model.policy)
+            self._fast_path = FastPath.of(self.domain, self.decoder, self.join, self.working_set, trees, self.timer)
 
-    def __call__(self, batch: Batch) -> Outcome:
+    def __call__(self, batch: Batch) -> Answers:
         """Raises what the join raises, and NonFiniteScore."""
         began = self.timer()
-        decided = self._at_once(batch) or self._by_stages(batch)
-        live, ended = decided.live, decided.ended
-        records = list(self._scores(batch, decided.decoded, decided.joined, decided.scored))
+        scored_at = int(self.clock() * 1000)
+        if self._fast_path and (taken := self._fast_path(batch, scored_at)):
+            scores, tell = taken
+            records = [*self._outgoing(batch.partitions, batch.records.keys, scores)]
+            return Answers(batch, records, batch.next_offsets, NONE_REFUSED, began, self.timer(), tell)
+        decided, live = self._by_stages(batch)
+        records = [*self._scores(batch, scored_at, decided)]
         if live.refused:
             records += self._dead_letters(batch, live.refused)
         if len(records) != live.records:
             raise RuntimeError(f"{live.records} records went in and {len(records)} would come out")
-        ended = {"consume": began, **ended, "publish": self.timer()}
-        return Outcome(
-            batch, records, live.offsets, decided.decoded, decided.joined, decided.aggregates, decided.scored,
-            live.refused, ended,
-        )  # fmt: skip
+        return Answers(batch, records, live.offsets, live.refused, began, self.timer(), lambda: decided)
 
-    def _at_once(self, batch: Batch) -> Decided | None:
-        """None if there is no such way for this batch."""
-        return None if self._fast_path is None or self._recovering(batch) else self._fast_path(batch, self.timer)
-
-    def _by_stages(self, batch: Batch) -> Decided:
+    def _by_stages(self, batch: Batch) -> tuple[Decided, Live]:
         timer = self.timer
         ended = {}
         decoded = self.decoder(batch.records)
@@ -115,7 +115,7 @@ class Scoring:
         ended["decide"] = timer()
         numbers, offsets = _at(live.rows, numbers, offsets)
         scored = Scored(live.rows, numbers, offsets, vectors, answer.risk, decisions, repeated, answer.probabilities)
-        return Decided(decoded, joined, aggregates, live, scored, ended)
+        return Decided(decoded, joined, aggregates, scored, ended), live
 
     def absorb(self, outcome: Outcome) -> None:
         """After the commit was confirmed, or, at least once, the records are on their way: the facts become history,
@@ -154,16 +154,15 @@ class Scoring:
             aggregates.values[gathered.unread] = np.nan
         return aggregates, features.assemble(joined.columns, aggregates.values, joined.profile)
 
-    def _scores(self, batch: Batch, decoded: Decoded, joined: Joined, scored: Scored) -> Iterable[Outgoing]:
+    def _scores(self, batch: Batch, scored_at: int, decided: Decided) -> Iterable[Outgoing]:
+        decoded, joined, scored = decided.decoded, decided.joined, decided.scored
         rows, event_times = scored.rows, joined.columns["event_time"]
         indexes, event_times, degraded = _at(rows, decoded.rows, event_times, joined.degraded)
-        keys = cast("Sequence[bytes]", _of(batch.records.keys, indexes))
-        stamp = Stamp(self.model.label, self.domain.features.id, batch.topic, int(self.clock() * 1000))
         users, event_ids = decoded.users, decoded.event_ids
         if len(rows) < len(decoded.rows):
             users, event_ids = users.take(rows), event_ids.take(rows)
         values = encode_scores(
-            stamp,
+            Stamp(self.model.label, self.domain.features.id, batch.topic, scored_at),
             Scores(
                 event_ids,
                 users,
@@ -178,7 +177,12 @@ class Scoring:
                 _named(self.model.classes, scored),
             ),
         )
-        return zip(repeat(self.topics.scores), scored.partitions.tolist(), keys, values, repeat(None))
+        return self._outgoing(scored.partitions.tolist(), _of(batch.records.keys, indexes), values)
+
+    def _outgoing(
+        self, partitions: Sequence[int], keys: Sequence[bytes | None], scores: Sequence[bytes]
+    ) -> Iterable[Outgoing]:
+        return zip(repeat(self.topics.scores), partitions, keys, scores, repeat(None))
 
     def _dead_letters(self, batch: Batch, refused: Mapping[int, Rejection]) -> Iterator[Outgoing]:
         limit = self.topics.dead_letter_bytes

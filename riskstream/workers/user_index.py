@@ -29,58 +29,55 @@ _GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # 2**64 over the golden ratio
 class UserIndex:
     """Seats, small numbers from zero on, by partition and user. One thread.
 
-    A slot has a part of a user's hash in its upper half and the seat, plus one, in its lower. `names` has a row for
-    each seat: partition and size in a word, then the user's bytes, zeros behind them.
+    What the compiled `find` looks into is `seed`, `slots` and `names`. A slot has a part of a user's hash in its upper
+    half and the seat, plus one, in its lower. `names` has a row for each seat: partition and size in a word, then the
+    user's bytes, zeros behind them.
     """
 
     def __init__(self) -> None:
-        self._slots = np.zeros(1024, np.uint64)
-        self._names = np.zeros((512, 3), np.int64)
+        self.slots = np.zeros(1024, np.uint64)
+        self.names = np.zeros((512, 3), np.int64)
         self._seated = 0
         # So that nobody can choose ids that all meet in one place.
-        self._seed = np.uint64(secrets.randbits(64))
+        self.seed = np.uint64(secrets.randbits(64))
 
     def find(self, partitions: Ints, users: Texts) -> Ints:
         """The seat of each, int64[n]; NOBODY for one who has none."""
         seats = np.empty(len(users.start), np.int64)
-        find(users.data, users.start, users.length, partitions, self._seed, self._slots, self._names, seats)
+        find(users.data, users.start, users.length, partitions, self.seed, self.slots, self.names, seats)
         return seats
-
-    def arrays(self) -> tuple[np.uint64, NDArray[np.uint64], Ints]:
-        """What the compiled `find` looks into."""
-        return self._seed, self._slots, self._names
 
     def add(self, partition: int, users: Texts, seats: Ints) -> None:
         """Users of a partition who have no seat yet, each once."""
         if not len(seats):
             return
         self._make_room(len(seats), int(seats.max()) + 1, int(users.length.max()))
-        _add(users.data, users.start, users.length, partition, seats, self._seed, self._slots, self._names)
+        _add(users.data, users.start, users.length, partition, seats, self.seed, self.slots, self.names)
         self._seated += len(seats)
 
     def remove(self, seats: Ints) -> None:
         """Whoever sits there."""
-        _remove(seats, self._names.view(np.uint8).reshape(-1), self._seed, self._slots, self._names)
+        _remove(seats, self.names.view(np.uint8).reshape(-1), self.seed, self.slots, self.names)
         self._seated -= len(seats)
 
     def users(self, seats: Ints) -> list[bytes]:
         """Who sits there."""
-        names = self._names[seats]
+        names = self.names[seats]
         raw, width = names.tobytes(), names.shape[1] * _WORD
         sizes = (names[:, 0] & int(_LOWER)).tolist()
         return [raw[at : at + size] for at, size in zip(range(_WORD, len(raw), width), sizes, strict=True)]
 
     def _make_room(self, more: int, seats: int, longest: int) -> None:
-        rows, width = self._names.shape
+        rows, width = self.names.shape
         if seats > rows or longest > (width - 1) * _WORD:
             wanted = 1 + -(-longest // _WORD)
             names = np.zeros((rows if seats <= rows else 2 * seats, max(width, wanted)), np.int64)
-            names[:rows, :width], self._names = self._names, names
+            names[:rows, :width], self.names = self.names, names
         # Half full at most: then a user is mostly in the first slot that is looked at.
-        if (needed := 2 * (self._seated + more)) > len(self._slots):
+        if (needed := 2 * (self._seated + more)) > len(self.slots):
             slots = np.zeros(1 << needed.bit_length(), np.uint64)
-            _move(self._slots, slots)
-            self._slots = slots
+            _move(self.slots, slots)
+            self.slots = slots
 
 
 _part = njit(nogil=True)

@@ -5,7 +5,7 @@ input that was answered: a batch's facts are absorbed only after its commit was 
 """
 
 import secrets
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Container, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -144,10 +144,17 @@ class WorkingSet:
     def _bytes(self, rows: int, users: int) -> int:
         return rows * self._layout.size + users * USER_OVERHEAD_BYTES
 
-    @property
-    def is_steady(self) -> bool:
-        """Whether all partitions are at their everyday work: whole, their past complete, their state taken long ago."""
-        unlike = [p for p in self.partitions.values() if p.committed < 0 or p.since != COMPLETE or not p.whole]
+    def is_steady(self, numbers: Container[int]) -> bool:
+        """Whether all partitions are at their everyday work: whole, their past complete, their state taken long ago;
+        and those of `numbers` where events are scored."""
+        unlike = [
+            p
+            for p in self.partitions.values()
+            if p.committed < 0
+            or p.since != COMPLETE
+            or not p.whole
+            or (p.position < p.live_from and p.number in numbers)
+        ]
         return not unlike
 
     def find(self, numbers: NDArray[np.int64], users: Texts) -> NDArray[np.int64]:
@@ -205,9 +212,14 @@ class WorkingSet:
         return Gathered(self._memory.facts, first, position, seats, unread)
 
     def arrays(self) -> tuple[Any, ...]:
-        """What a compiled gathering is done with, and the number of its turn."""
+        """What a compiled gathering is done with. They are the same until memory has to be moved."""
+        index, memory = self._index, self._memory
+        return index.seed, index.slots, index.names, memory.seats, memory.facts
+
+    def next_turn(self) -> int:
+        """The number of a batch that is gathered so."""
         self._forget_strangers()
-        return *self._index.arrays(), self._memory.seats, self._memory.facts, self._memory.next_turn()
+        return self._memory.next_turn()
 
     def gathered(self, seats: NDArray[np.int64], first: NDArray[np.int64], position: NDArray[np.int64]) -> Gathered:
         """What it came to; everybody was in memory."""

@@ -109,7 +109,7 @@ class Flow:
 
     def run(self, batch: Batch) -> tuple[Outcome, dict[str, float]]:
         """One batch from decode to absorb and write-behind: its outcome, and CPU microseconds per event by stage."""
-        outcome = self.scoring(batch)
+        outcome = self.scoring(batch).outcome()
         ended = {**outcome.ended, "rest of the flow": process_time()}
         self.stats.confirmed(self.stats.due())
         self.stats.absorb(outcome, self.working_set.partitions)

@@ -13,6 +13,9 @@ class NobodyStored:
     def __init__(self) -> None:
         self.changed: set[bytes] = set()
 
+    def is_quiet(self) -> bool:
+        return not self.changed
+
     def changed_profiles(self) -> set[bytes]:
         changed, self.changed = self.changed, set()
         return changed

@@ -40,6 +40,7 @@ HOMES = {
         ),
         *(
             "schemas.digests",
+            "schemas.shortest",
             "schemas.encode",
             "schemas.partitioner",
             "models",

@@ -1,6 +1,6 @@
 """Whatever goes the fast path leaves as it would have stage by stage, byte for byte; all else does not take it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any, cast
@@ -22,11 +22,11 @@ from riskstream.models.tree_walk import TreeWalk
 from riskstream.schemas.decode import Decoder, Records
 from riskstream.schemas.history import Keys
 from riskstream.workers.fact_memory import LAID
-from riskstream.workers.fast_path import FastPath
+from riskstream.workers.fast_path import FastPath, Taken
 from riskstream.workers.join import Join
 from riskstream.workers.kafka.batch import Batch
 from riskstream.workers.metrics import Metrics
-from riskstream.workers.outcome import Decided, Outcome
+from riskstream.workers.outcome import Outcome
 from riskstream.workers.profiles import Profiles
 from riskstream.workers.scoring import Model, Scoring, Topics
 from riskstream.workers.working_set import LogSpan, WorkingSet
@@ -48,10 +48,10 @@ class Spied:
     def __init__(self, path: FastPath) -> None:
         self.path, self.taken = path, 0
 
-    def __call__(self, batch: Batch, timer: Callable[[], float]) -> Decided | None:
-        decided = self.path(batch, timer)
-        self.taken += decided is not None
-        return decided
+    def __call__(self, batch: Batch, scored_at: int) -> Taken | None:
+        found = self.path(batch, scored_at)
+        self.taken += found is not None
+        return found
 
 
 def answer(vectors: NDArray[np.float32]) -> Answer:
@@ -105,7 +105,7 @@ def batches(log: Sequence[Sequence[Record]]) -> list[Batch]:
 def run(one: Scoring, log: Sequence[Batch]) -> list[Outcome]:
     outcomes = []
     for batch in log:
-        outcomes.append(one(batch))
+        outcomes.append(one(batch).outcome())
         one.absorb(outcomes[-1])
     return outcomes
 

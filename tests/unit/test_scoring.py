@@ -78,7 +78,7 @@ def dead(outcome: Outcome) -> list[tuple[int, str]]:
 
 
 def test_every_score_says_of_its_record_what_is_true(scoring: Scoring) -> None:
-    outcome = scoring(batch((1, 0, 1), (0, 3, 4), (1, 1, 7)))
+    outcome = scoring(batch((1, 0, 1), (0, 3, 4), (1, 1, 7))).outcome()
     assert said(outcome) == [
         (1, 0, "e-1-0", "u-1", 0, "approve"),
         (0, 3, "e-0-3", "u-0", 3, "review"),
@@ -91,13 +91,13 @@ def test_every_score_says_of_its_record_what_is_true(scoring: Scoring) -> None:
 
 
 def test_of_a_batch_that_is_partly_answered_already_the_rest_is_answered(scoring: Scoring) -> None:
-    outcome = scoring(batch((0, 1, 1), (0, 2, None), (1, 0, None), (0, 3, 2), (0, 4, None), (1, 1, 9)))
+    outcome = scoring(batch((0, 1, 1), (0, 2, None), (1, 0, None), (0, 3, 2), (0, 4, None), (1, 1, 9))).outcome()
     assert said(outcome) == [(0, 3, "e-0-3", "u-0", 3, "approve"), (1, 1, "e-1-1", "u-1", 1, "decline")]
     assert dead(outcome) == [(1, "0"), (0, "4")]
 
 
 def test_what_is_behind_a_dead_letter_is_answered_and_counted_as_itself(scoring: Scoring) -> None:
-    outcome = scoring(batch((1, 0, None), (1, 1, 9), (1, 2, 1)))
+    outcome = scoring(batch((1, 0, None), (1, 1, 9), (1, 2, 1))).outcome()
     scoring.absorb(outcome)
     assert [offset for _, offset, *_ in said(outcome)] == [1, 2]
     assert outcome.scored.rows.tolist() == [0, 1]
@@ -106,19 +106,19 @@ def test_what_is_behind_a_dead_letter_is_answered_and_counted_as_itself(scoring:
 
 
 def test_what_is_answered_already_is_neither_answered_nor_committed_again(scoring: Scoring) -> None:
-    outcome = scoring(batch((0, 0, 1), (0, 1, None), (0, 2, 3)))
+    outcome = scoring(batch((0, 0, 1), (0, 1, None), (0, 2, 3))).outcome()
     assert (outcome.records, outcome.offsets) == ([], {})
 
 
 def test_a_repeat_is_scored_as_what_it_was(scoring: Scoring) -> None:
     first = batch((1, 0, 5))
     again = Batch.of_columns(first.topic, first.messages, [1], [1], first.records, None)
-    scoring.absorb(scoring(first))
-    assert [(s.offset, s.duplicate) for s in scores(scoring(again))] == [(1, True)]
+    scoring.absorb(scoring(first).outcome())
+    assert [(s.offset, s.duplicate) for s in scores(scoring(again).outcome())] == [(1, True)]
 
 
 def test_what_was_committed_moves_the_positions_and_is_counted(scoring: Scoring) -> None:
-    scoring.absorb(scoring(batch((0, 2, 1), (0, 3, 4), (1, 0, None))))
+    scoring.absorb(scoring(batch((0, 2, 1), (0, 3, 4), (1, 0, None))).outcome())
     assert {number: part.position for number, part in scoring.working_set.partitions.items()} == {0: 4, 1: 1}
     read = scoring.metrics.registry.get_sample_value
     assert read("riskstream_events_total") == 2
@@ -129,6 +129,6 @@ def test_what_was_committed_moves_the_positions_and_is_counted(scoring: Scoring)
 
 
 def test_a_first_batch_of_nothing_but_dead_letters_goes_through(scoring: Scoring) -> None:
-    outcome = scoring(batch((1, 0, None), (1, 1, None)))
+    outcome = scoring(batch((1, 0, None), (1, 1, None))).outcome()
     scoring.absorb(outcome)
     assert [topic for topic, *_ in outcome.records] == ["dead", "dead"]

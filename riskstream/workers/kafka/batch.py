@@ -11,8 +11,6 @@ from numpy.typing import NDArray
 from riskstream.schemas.columns import whole_numbers
 from riskstream.schemas.decode import Records
 
-_AFTER = (1).__add__
-
 
 class Batch(msgspec.Struct, frozen=True):
     """Records of all owned partitions; of one partition in offset order. `group` goes with their transaction.
@@ -50,7 +48,7 @@ class Batch(msgspec.Struct, frozen=True):
         group: Any,
     ) -> Self:
         """Of lists with an entry for each record."""
-        ends = dict(zip(partitions, map(_AFTER, offsets), strict=True))
+        ends = {partition: offset + 1 for partition, offset in zip(partitions, offsets)}  # noqa: B905
         return cls(topic, messages, partitions, offsets, records, group, ends)
 
     @property

@@ -7,10 +7,10 @@ same run: what the worker adds is ours, the rest is the broker and the machine.
 import math
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from itertools import cycle, islice, permutations
+from itertools import chain, cycle, islice, permutations
 from statistics import median
 
 import numpy as np
@@ -28,6 +28,8 @@ FIRSTS_RATE = 5_000
 there."""
 WARM_EVENTS, WARM_RATE = 4_000, 500
 """Of each process before the first turn: a broker that has just started stands still now and then, 100 ms or more."""
+LIVES = 2
+"""Of each process."""
 SETTLE_S = 1.0
 """At the beginning of a turn: the sender has just connected."""
 LOST_AFTER_S = 60.0
@@ -185,7 +187,7 @@ def _send(
 
 @dataclass(frozen=True)
 class Pace:
-    """A latency case: `turns` times so many seconds for each process."""
+    """A latency case: `turns` times so many seconds for each process, in all its lives."""
 
     delivery: str
     rate: float
@@ -234,23 +236,34 @@ def _rig(world: World, kind: str, process: str, delivery: str) -> Rig:
     return Rig(world, name, world.environment(name, {"DELIVERY": delivery, **PROCESSES[process][1]}))
 
 
-def latencies(world: World, workload: Workload, paces: Sequence[Pace], warm_events: int = WARM_EVENTS) -> Iterator[Row]:
-    """Worker and pass-through, side by side on topics of their own, by turns, at paces of one delivery mode."""
-    with ExitStack() as running:
-        rigs = {}
-        for number, process in enumerate(PROCESSES):
-            rigs[process] = running.enter_context(_rig(world, f"lat-{number}", process, paces[0].delivery))
-        for process, rig in rigs.items():
-            rig.store(workload)
-            rig.start(command=PROCESSES[process][0])
-        firsts, rest = _firsts(workload.records)
-        stock = iter(rest)
-        settle()
-        for rig in rigs.values():
-            travel(rig, firsts, FIRSTS_RATE)
-            travel(rig, list(islice(stock, warm_events)), WARM_RATE)
-        for pace in paces:
-            yield from _by_turns({process: rigs[process] for process in pace.processes}, pace, stock)
+def latencies(
+    world: World, workload: Workload, paces: Sequence[Pace], warm_events: int = WARM_EVENTS, lives: int = LIVES
+) -> Iterator[Row]:
+    """Worker and pass-through, side by side on topics of their own, by turns, at paces of one delivery mode.
+
+    Each is started `lives` times: two processes of the same code differ by some hundredths, for as long as they live.
+    """
+    firsts, rest = _firsts(workload.records)
+    stock = iter(rest)
+    trips: dict[tuple[Pace, str], list[Trip]] = {(pace, process): [] for pace in paces for process in pace.processes}
+    for life in range(lives):
+        with ExitStack() as running:
+            rigs = {}
+            for number, process in enumerate(PROCESSES):
+                rigs[process] = running.enter_context(_rig(world, f"lat-{life}-{number}", process, paces[0].delivery))
+            for process, rig in rigs.items():
+                rig.store(workload)
+                rig.start(command=PROCESSES[process][0])
+            settle()
+            for rig in rigs.values():
+                travel(rig, firsts, FIRSTS_RATE)
+                travel(rig, list(islice(stock, warm_events)), WARM_RATE)
+            for pace in paces:
+                for process in _turns(pace.processes, pace.turns // lives):
+                    trips[pace, process].append(travel(rigs[process], _next(stock, pace), pace.rate))
+    for (pace, process), some in trips.items():
+        of: dict[str, Label] = {"delivery": pace.delivery, "rate": round(pace.rate), "process": process}
+        yield Row("latency", of, _found(some))
 
 
 def _firsts(records: Sequence[Record]) -> tuple[list[Record], list[Record]]:
@@ -264,18 +277,17 @@ def _firsts(records: Sequence[Record]) -> tuple[list[Record], list[Record]]:
     return firsts, rest
 
 
-def _by_turns(rigs: Mapping[str, Rig], pace: Pace, stock: Iterator[Record]) -> Iterator[Row]:
+def _turns(processes: Sequence[str], turns: int) -> Iterator[str]:
     """All see the same moods of the machine, and none is more often than another the first, or behind a certain one."""
-    trips: dict[str, list[Trip]] = {process: [] for process in rigs}
-    for order in islice(cycle(permutations(rigs)), pace.turns):
-        for process in order:
-            records = list(islice(stock, pace.events))
-            if len(records) < pace.events:
-                raise BenchError(f"{pace}: too few events to send")
-            trips[process].append(travel(rigs[process], records, pace.rate))
-    for process, some in trips.items():
-        of: dict[str, Label] = {"delivery": pace.delivery, "rate": round(pace.rate), "process": process}
-        yield Row("latency", of, _found(some))
+    return chain.from_iterable(islice(cycle(permutations(processes)), turns))
+
+
+def _next(stock: Iterator[Record], pace: Pace) -> list[Record]:
+    """Of one turn."""
+    records = list(islice(stock, pace.events))
+    if len(records) < pace.events:
+        raise BenchError(f"{pace}: too few events to send")
+    return records
 
 
 def _found(trips: Sequence[Trip]) -> dict[str, float]:

@@ -10,7 +10,7 @@ from tests.bench.aims import LARGEST
 from tests.bench.disturbance import disturbances, recovery, start_up
 from tests.bench.floor import floor_us, in_one_piece
 from tests.bench.flow import Flow
-from tests.bench.latency import WARM_EVENTS, Pace, latencies, most_sustained
+from tests.bench.latency import LIVES, WARM_EVENTS, Pace, latencies, most_sustained
 from tests.bench.results import Row
 from tests.bench.rig import Rig
 from tests.bench.saturation import SHARE, Case, by_turns, saturate
@@ -131,7 +131,9 @@ def saturation(world: World, _: Rows) -> Iterator[Row]:
 
 def quick_latency(world: World, _: Rows) -> Iterator[Row]:
     """Hardly warm: its tail is no measure."""
-    yield from latencies(world, world.workload(USUAL), [Pace("exactly_once", 500, 3, turns=1)], warm_events=500)
+    yield from latencies(
+        world, world.workload(USUAL), [Pace("exactly_once", 500, 3, turns=1)], warm_events=500, lives=1
+    )
 
 
 def latency(world: World, _: Rows) -> Iterator[Row]:
@@ -141,7 +143,7 @@ def latency(world: World, _: Rows) -> Iterator[Row]:
     for row in most:
         delivery, half = str(row.of["delivery"]), row.found["events_per_s"] / 2
         paces = [Pace(delivery, 500, 3, turns=12), Pace(delivery, 2_000, 2, turns=12), Pace(delivery, half, 1.5)]
-        events = int(sum(pace.needed for pace in paces) * 1.1) + 3 * WARM_EVENTS  # a tenth are users' first
+        events = int(sum(pace.needed for pace in paces) * 1.1) + LIVES * 3 * WARM_EVENTS  # a tenth are users' first
         yield from latencies(world, world.workload(Shape(-(-events // 50_000) * 50_000, 50)), paces)
 
 

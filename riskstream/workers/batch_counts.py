@@ -1,7 +1,7 @@
 """What the metrics say of committed batches. A small one is only noted: many are counted together, or for a reader."""
 
 from collections import Counter, defaultdict, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import chain, pairwise
 from threading import Lock
 from typing import NamedTuple
@@ -37,6 +37,7 @@ class Committed(NamedTuple):
     misses: int
     refused: Mapping[int, Rejection]
     ended: Mapping[str, float]
+    is_fast: bool
 
 
 class BatchCounts:
@@ -45,21 +46,22 @@ class BatchCounts:
     def __init__(self, metrics: Metrics, partitions: int) -> None:
         self._metrics = metrics
         self._partitions = partitions
-        self._waiting: deque[Committed] = deque()
+        self._waiting: deque[Callable[[], Committed]] = deque()
         self._records = 0
         self._lock = Lock()
         metrics.before_reading(self._settle)
 
-    def note(self, committed: Committed) -> None:
+    def note(self, batch: Batch, committed: Callable[[], Committed]) -> None:
+        """`committed` is asked when it is counted, perhaps in the thread of who reads."""
         self._waiting.append(committed)
-        self._records += len(committed.batch.offsets)
+        self._records += len(batch.offsets)
         if self._records >= ENOUGH or len(self._waiting) >= ENOUGH_BATCHES:
             self._records = 0
             self._settle()
 
     def _settle(self) -> None:
         with self._lock:
-            if waiting := [self._waiting.popleft() for _ in range(len(self._waiting))]:
+            if waiting := [self._waiting.popleft()() for _ in range(len(self._waiting))]:
                 self._count_outcomes(waiting)
                 self._count_records(waiting)
                 self._count_seconds(waiting)
@@ -86,6 +88,7 @@ class BatchCounts:
         metrics.events_total.inc(answered)
         metrics.recovered_facts_total.inc(sum(sizes) - answered)
         metrics.batch_events.observe_all(sizes)
+        metrics.fast_batches_total.inc(sum(each.is_fast for each in waiting))
         belongs = partitions_of([*chain.from_iterable(batch.records.keys for batch in batches)], self._partitions)
         lies = np.concatenate([batch.partition_array for batch in batches])
         metrics.misplaced_records_total.inc(float(np.sum((belongs >= 0) & (belongs != lies))))

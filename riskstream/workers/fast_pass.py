@@ -97,6 +97,13 @@ def words_of(count, shape):  # type: ignore[no-untyped-def]
     return count * (columns + 4 + known + history + 1 + (features + 1) // 2 + 3 + 1) + MARKS + 1
 
 
+def places(begin: int, count: int, shape: tuple[int, int, int, int]) -> tuple[int, int]:
+    """Where the four of int64[n] begin in `parted`'s arena, and where `repeated` does."""
+    columns, known, history, features = shape
+    ints = begin + columns * count
+    return ints, ints + (4 + known + history + 1 + (features + 1) // 2) * count
+
+
 @njit([(_INTS, _INT, _INT, _SHAPE)], cache=True, nogil=True)
 def parted(arena, begin, count, shape):  # type: ignore[no-untyped-def]
     """The arrays of a batch whose place in the arena begins there: words, of the columns and the ids; int64[4, n],

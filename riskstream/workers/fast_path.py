@@ -9,11 +9,11 @@ stage by stage, and so does whatever turns out to be otherwise on the way. Both 
 import time
 from array import array
 from collections.abc import Callable
-from functools import partial
 from itertools import pairwise
 from operator import is_
 from typing import Any, NamedTuple, Self, cast
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -28,7 +28,7 @@ from riskstream.schemas.encode import parts_of, row_bytes
 from riskstream.workers import fast_pass
 from riskstream.workers.join import Join, Joined
 from riskstream.workers.kafka.batch import Batch
-from riskstream.workers.outcome import Decided, Scored
+from riskstream.workers.outcome import Decided, Laid, Scored, Work
 from riskstream.workers.working_set import WorkingSet
 
 MOST = 4_096
@@ -49,8 +49,25 @@ class TreeModel(NamedTuple):
     policy: Policy
 
 
-Taken = tuple[list[bytes], Callable[[], Decided]]
-"""What a batch came to: the bytes of its scores, and what tells the rest, for afterwards."""
+Taken = tuple[list[bytes], Work]
+"""What a batch came to: the bytes of its scores, and all the rest, for afterwards."""
+
+
+class Computed(msgspec.Struct, frozen=True):
+    """What one call has computed: where it lies, until somebody asks for it."""
+
+    path: "FastPath"
+    batch: Batch
+    text: bytes
+    numbers: "array[int]"
+    arena: NDArray[np.int64]
+    begin: int
+
+    def laid(self) -> Laid:
+        return self.path.laid(self)
+
+    def decided(self) -> Decided:
+        return self.path.decided(self)
 
 
 class FastPath:
@@ -110,7 +127,7 @@ class FastPath:
         scores = [raw]
         if count > 1:
             scores = [raw[start:stop] for start, stop in pairwise(self._arena[end - count - 1 : end].tolist())]
-        return scores, partial(self._decided, batch, text, numbers, self._arena, begin)
+        return scores, Computed(self, batch, text, numbers, self._arena, begin)
 
     def _place(self, count: int) -> tuple[int, int]:
         """Words of the arena that so many records may have."""
@@ -141,22 +158,27 @@ class FastPath:
             (*model.trees[:-1], model.policy.review, model.policy.decline),
         )
 
-    def _decided(
-        self, batch: Batch, text: bytes, numbers: "array[int]", arena: NDArray[np.int64], begin: int
-    ) -> Decided:
-        """What the call came to."""
-        count = len(batch.offsets)
-        parted = _parted(arena, begin, count, self._shape)
+    def laid(self, computed: Computed) -> Laid:
+        """By itself, as it is needed at once, and all of it together would take five times as long."""
+        arena, count = computed.arena, len(computed.batch.offsets)
+        seats, repeated = fast_pass.places(computed.begin, count, self._shape)
+        first, position, original = range(seats + count, seats + 4 * count, count)
+        gathered = self._working_set.gathered(arena[seats:first], arena[first:position], arena[position:original])
+        return Laid(gathered, arena[repeated : repeated + count].view(np.bool_)[:count])
+
+    def decided(self, computed: Computed) -> Decided:
+        count = len(computed.batch.offsets)
+        parted = _parted(computed.arena, computed.begin, count, self._shape)
         words, ints, profile, values, risks, vectors, repeated, degraded, decisions, clock, _ = parted
         seats, first, position, original = ints
-        decoded = self._decoder.all_of(np.frombuffer(text, np.uint8), words)
+        decoded = self._decoder.all_of(np.frombuffer(computed.text, np.uint8), words)
         columns = PackedColumns(self._join.profiles.layout, profile)
         gathered = self._working_set.gathered(seats, first, position)
         joined = Joined(decoded.columns, gathered, columns, degraded, 0)
-        places = np.frombuffer(numbers, np.int64)
+        places = np.frombuffer(computed.numbers, np.int64)
         partitions, offsets = places[-2 * count : -count], places[-count:]
         scored = Scored(decoded.rows, partitions, offsets, vectors, risks, decisions, repeated)
-        return Decided(decoded, joined, Aggregates(values, original, repeated), scored, self._ended(clock))
+        return Decided(decoded, joined, Aggregates(values, original, repeated), scored, self._ended(clock), True)
 
     def _ended(self, clock: NDArray[np.int64]) -> dict[str, float]:
         now, now_ns = self._timer(), time.monotonic_ns()

@@ -178,19 +178,16 @@ class Loop:
         answers = self.scoring(batch)
         if answers.refused and self._is_over_limit(answers):
             return
-        stats = self.stats.due() if self.stats and answers.offsets else []
         if answers.offsets:
+            stats = self.stats.due() if self.stats else []
             self.output.publish([*answers.records, *stats], answers.offsets, batch.group)
-        committed = self.scoring.timer()
-        outcome = answers.outcome()
-        if answers.offsets:
-            outcome.ended["commit"] = committed
+            answers.committed = self.scoring.timer()
             if self.stats:
                 self._confirm(stats)
-                self.stats.absorb(outcome, self.working_set.partitions)
+                self.stats.absorb(answers, self.working_set.partitions)
         if not answers.refused:
-            self.limit.passed(batch.partition_array)
-        self.scoring.absorb(outcome)
+            self.limit.passed(batch.partitions)
+        self.scoring.absorb(answers)
         if jumps := self.ownership.past_gaps(batch.next_offsets):
             self.source.seek(jumps)
         self.join.write_behind()

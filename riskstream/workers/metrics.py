@@ -190,6 +190,7 @@ class Metrics(Table):
         Family[ArrayHistogram], Row("Time of a stage for one batch", "stage", STAGES, STAGE_BUCKETS)
     ]
     batch_events: Annotated[ArrayHistogram, Row("Records in a batch", buckets=BATCH_BUCKETS)]
+    fast_batches_total: Annotated[Counter, Row("Batches that took the fast path: from bytes to scores in one call")]
     event_age_seconds: Annotated[
         ArrayHistogram,
         Row(

@@ -1,6 +1,7 @@
 """What a batch comes to, on the way and in the end."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from typing import Protocol, Self
 
 import msgspec
 import numpy as np
@@ -12,6 +13,7 @@ from riskstream.schemas.decode import Decoded
 from riskstream.workers.join import Joined
 from riskstream.workers.kafka.batch import Batch
 from riskstream.workers.kafka.output import Outgoing
+from riskstream.workers.working_set import Gathered
 
 
 # What each batch makes, and it is often one event, are structs: a fifth of what a NamedTuple takes.
@@ -38,21 +40,47 @@ class Scored(msgspec.Struct, frozen=True):
     probabilities: NDArray[np.float64] | None = None  # [k, classes]
 
 
+class Laid(msgspec.Struct, frozen=True):
+    """A batch's facts in memory, behind their users' histories, and which are `repeated`: bool[n]."""
+
+    gathered: Gathered
+    repeated: NDArray[np.bool_]
+
+
 class Decided(msgspec.Struct, frozen=True):
-    """What the stages up to `decide` make of a batch. `ended`: the time, in seconds, at which each did."""
+    """What the stages up to `decide` make of a batch. `ended`: the time, in seconds, at which each did; `is_fast`: in
+    one call."""
 
     decoded: Decoded
     joined: Joined
     aggregates: Aggregates
     scored: Scored
     ended: dict[str, float]
+    is_fast: bool = False
+
+    def laid(self) -> Laid:
+        return Laid(self.joined.gathered, self.aggregates.repeated)
+
+    def decided(self) -> Self:
+        return self
 
 
-class Answers(msgspec.Struct, frozen=True):
+class Work(Protocol):
+    """What was computed for a batch."""
+
+    def laid(self) -> Laid:
+        """To be asked before memory changes."""
+
+    def decided(self) -> Decided:
+        """All of it, made when it is asked for."""
+
+
+class Answers(msgspec.Struct):
     """What leaves for a batch: the records to publish, and the offsets to commit with them. `refused` are those that
-    leave as dead letters, by their index; `began` and `ended`, in seconds, are of all this.
+    leave as dead letters, by their index; `began` and `ended`, in seconds, are of all this, and so is `committed`, once
+    it was.
 
-    What else the batch came to, `outcome` tells: once the records are on their way, since nobody waits for it.
+    What else the batch came to, `outcome` tells: whoever waits for the records does not wait for that.
     """
 
     batch: Batch
@@ -61,22 +89,31 @@ class Answers(msgspec.Struct, frozen=True):
     refused: Mapping[int, Rejection]
     began: float
     ended: float
-    decided: Callable[[], Decided]
+    work: Work
+    committed: float | None = None
+    _outcome: "Outcome | None" = None
 
     def outcome(self) -> "Outcome":
-        decided = self.decided()
+        self._outcome = self._outcome or self._told()
+        return self._outcome
+
+    def _told(self) -> "Outcome":
+        decided = self.work.decided()
         ended = {"consume": self.began, **decided.ended, "publish": self.ended}
+        if self.committed is not None:
+            ended["commit"] = self.committed
         return Outcome(
             self.batch, self.records, self.offsets, decided.decoded, decided.joined, decided.aggregates, decided.scored,
-            self.refused, ended,
+            self.refused, ended, decided.is_fast,
         )  # fmt: skip
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """What a batch came to: what left for it, and what to absorb now.
+    """What a batch came to, for those who count.
 
     Its arrays are counted some batches later, so nobody writes into them; `joined.gathered` is the memory's own and
-    changes with the next batch. `ended`: the time, in seconds, at which each stage did; who commits adds its own.
+    changes with the next batch. `ended`: the time, in seconds, at which each stage did, "commit" only where there was
+    something to commit; `is_fast`: in one call.
     """
 
     batch: Batch
@@ -88,3 +125,4 @@ class Outcome(msgspec.Struct, frozen=True):
     scored: Scored
     refused: Mapping[int, Rejection]
     ended: dict[str, float]
+    is_fast: bool

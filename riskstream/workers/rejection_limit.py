@@ -1,11 +1,12 @@
 """Stops a partition whose records are mostly refused: something upstream is broken, and dead letters do not mend it."""
 
 from collections import deque
-from collections.abc import Iterable
-from itertools import repeat
+from collections.abc import Iterable, Sequence
+from itertools import chain, repeat
 
 import numpy as np
-from numpy.typing import NDArray
+
+from riskstream.schemas.columns import whole_numbers
 
 AT_ONCE = 1_024
 """So many records of batches without a refused one are counted at once: each would cost a small batch more than it
@@ -22,7 +23,7 @@ class RejectionLimit:
         self._in_a_row: dict[int, int] = {}
         self._last: dict[int, deque[bool]] = {}
         self._refused: dict[int, int] = {}
-        self._passed: list[NDArray[np.int64]] = []
+        self._passed: list[Sequence[int]] = []
         self._records = 0  # of these
 
     def exceeded(self, outcomes: Iterable[tuple[int, bool]]) -> set[int]:
@@ -35,7 +36,7 @@ class RejectionLimit:
                 over.add(partition)
         return over
 
-    def passed(self, partitions: NDArray[np.int64]) -> None:
+    def passed(self, partitions: Sequence[int]) -> None:
         """A batch without a refused record: the partition of each."""
         self._passed.append(partitions)
         self._records += len(partitions)
@@ -51,7 +52,7 @@ class RejectionLimit:
     def _count_passed(self) -> None:
         if not self._passed:
             return
-        counts = np.bincount(np.concatenate(self._passed)).tolist()
+        counts = np.bincount(whole_numbers([*chain.from_iterable(self._passed)])).tolist()
         self._passed, self._records = [], 0
         for partition, count in enumerate(counts):
             if self._refused.get(partition):

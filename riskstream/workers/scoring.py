@@ -7,6 +7,7 @@ Records below the committed offset, read again to take state, leave only their f
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import repeat
 from types import MappingProxyType
 from typing import Any, TypeVar, cast
@@ -28,7 +29,7 @@ from riskstream.workers.join import Join, Joined
 from riskstream.workers.kafka.batch import Batch
 from riskstream.workers.kafka.output import Outgoing
 from riskstream.workers.metrics import Metrics
-from riskstream.workers.outcome import Answers, Decided, Live, Outcome, Scored
+from riskstream.workers.outcome import Answers, Decided, Live, Scored
 from riskstream.workers.working_set import WorkingSet
 
 T = TypeVar("T")
@@ -86,16 +87,16 @@ class Scoring:
         began = self.timer()
         scored_at = int(self.clock() * 1000)
         if self._fast_path and (taken := self._fast_path(batch, scored_at)):
-            scores, tell = taken
+            scores, work = taken
             records = [*self._outgoing(batch.partitions, batch.records.keys, scores)]
-            return Answers(batch, records, batch.next_offsets, NONE_REFUSED, began, self.timer(), tell)
+            return Answers(batch, records, batch.next_offsets, NONE_REFUSED, began, self.timer(), work)
         decided, live = self._by_stages(batch)
         records = [*self._scores(batch, scored_at, decided)]
         if live.refused:
             records += self._dead_letters(batch, live.refused)
         if len(records) != live.records:
             raise RuntimeError(f"{live.records} records went in and {len(records)} would come out")
-        return Answers(batch, records, live.offsets, live.refused, began, self.timer(), lambda: decided)
+        return Answers(batch, records, live.offsets, live.refused, began, self.timer(), decided)
 
     def _by_stages(self, batch: Batch) -> tuple[Decided, Live]:
         timer = self.timer
@@ -117,14 +118,15 @@ class Scoring:
         scored = Scored(live.rows, numbers, offsets, vectors, answer.risk, decisions, repeated, answer.probabilities)
         return Decided(decoded, joined, aggregates, scored, ended), live
 
-    def absorb(self, outcome: Outcome) -> None:
+    def absorb(self, answers: Answers) -> None:
         """After the commit was confirmed, or, at least once, the records are on their way: the facts become history,
         the positions move, the counts count."""
-        self.working_set.absorb(outcome.joined.gathered, outcome.aggregates.repeated)
-        for number, offset in outcome.batch.next_offsets.items():
+        laid = answers.work.laid()
+        self.working_set.absorb(laid.gathered, laid.repeated)
+        for number, offset in answers.batch.next_offsets.items():
             self.working_set.partitions[number].position = offset
         self.working_set.evict()
-        self._note(outcome)
+        self._counts.note(answers.batch, partial(_committed, answers, self.clock()))
 
     def _live(self, batch: Batch, decoded: Decoded) -> Live:
         """Mostly all, which the partitions' positions tell."""
@@ -196,21 +198,22 @@ class Scoring:
             headers = [*letter.original, *letter.added]
             yield self.topics.dead_letters, partition, letter.key, letter.value, headers
 
-    def _note(self, outcome: Outcome) -> None:
-        scored, joined = outcome.scored, outcome.joined
-        self._counts.note(
-            Committed(
-                outcome.batch,
-                self.clock(),
-                scored.rows,
-                scored.decisions,
-                scored.repeated,
-                joined.degraded,
-                joined.misses,
-                outcome.refused,
-                outcome.ended,
-            )
-        )
+
+def _committed(answers: Answers, time: float) -> Committed:
+    outcome = answers.outcome()
+    scored, joined = outcome.scored, outcome.joined
+    return Committed(
+        outcome.batch,
+        time,
+        scored.rows,
+        scored.decisions,
+        scored.repeated,
+        joined.degraded,
+        joined.misses,
+        outcome.refused,
+        outcome.ended,
+        outcome.is_fast,
+    )
 
 
 def _named(classes: tuple[str, ...], scored: Scored) -> Sequence[dict[str, float]] | None:

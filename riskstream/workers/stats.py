@@ -23,7 +23,7 @@ from riskstream.models.drift.varint import packed
 from riskstream.schemas.decode import field_of
 from riskstream.schemas.stats import SlotRefusals, SlotSketch, StatsRecord, encode_stats
 from riskstream.workers.kafka.output import Outgoing
-from riskstream.workers.outcome import Outcome
+from riskstream.workers.outcome import Answers, Outcome
 from riskstream.workers.settings_sources import PREFIX, SettingsError
 from riskstream.workers.stats_columns import Columns, joined
 from riskstream.workers.working_set import Partition
@@ -105,24 +105,24 @@ class Stats:
         self._counts = np.zeros((most, layout.size), np.int64)
         self._rows: dict[int, int] = {}
         self._segments = _Codes()
-        self._waiting: list[Outcome] = []
+        self._waiting: list[Answers] = []
         self._records = 0  # that wait
         self._ranges: dict[int, _Range] = {}
         self._latest: dict[int, int] = {}
         self._events = 0
 
-    def absorb(self, outcome: Outcome, partitions: Mapping[int, Partition]) -> None:
+    def absorb(self, answers: Answers, partitions: Mapping[int, Partition]) -> None:
         """Count a batch whose commit was confirmed, while the partitions' positions are still before it."""
-        starts = {n: max(partitions[n].live_from, partitions[n].position) for n in outcome.offsets}
+        starts = {n: max(partitions[n].live_from, partitions[n].position) for n in answers.offsets}
         if any(n in self._ranges and self._ranges[n].next != start for n, start in starts.items()):
             self._seal()  # another worker had the partition meanwhile
             self._ranges = {}
         for number, start in starts.items():
             if number not in self._ranges:
                 self._ranges[number] = _Range(start, start, start)
-            self._ranges[number].next = outcome.offsets[number]
-        self._waiting.append(outcome)
-        self._records += len(outcome.batch.offsets)
+            self._ranges[number].next = answers.offsets[number]
+        self._waiting.append(answers)
+        self._records += len(answers.batch.offsets)
         if self._records >= AT_ONCE or len(self._waiting) >= BATCHES_AT_ONCE:
             self._count()
 
@@ -163,7 +163,7 @@ class Stats:
         """Count what waits, as if it were one batch."""
         if not self._waiting:
             return
-        whole = joined([self._columns(outcome) for outcome in self._waiting])
+        whole = joined([self._columns(answers.outcome()) for answers in self._waiting])
         self._waiting, self._records = [], 0
         slots = whole.event_times // self._target.slot_ms
         keys = (whole.partitions[whole.rows] << 40 | slots) * SEGMENTS_MOST + whole.segments

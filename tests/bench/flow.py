@@ -109,12 +109,13 @@ class Flow:
 
     def run(self, batch: Batch) -> tuple[Outcome, dict[str, float]]:
         """One batch from decode to absorb and write-behind: its outcome, and CPU microseconds per event by stage."""
-        outcome = self.scoring(batch).outcome()
+        answers = self.scoring(batch)
+        outcome = answers.outcome()
         ended = {**outcome.ended, "rest of the flow": process_time()}
         self.stats.confirmed(self.stats.due())
-        self.stats.absorb(outcome, self.working_set.partitions)
+        self.stats.absorb(answers, self.working_set.partitions)
         ended["sketch"] = process_time()
-        self.scoring.absorb(outcome)
+        self.scoring.absorb(answers)
         ended["absorb"] = process_time()
         self.join.flush(list(self.working_set.partitions.values()))
         ended["write-behind"] = process_time()

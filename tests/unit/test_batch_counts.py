@@ -48,12 +48,18 @@ def committed(rows: Sequence[tuple[int, int, bool]], refused: Sequence[str] = ()
         min(1, len(rows)),
         {recovered + len(rows) + index: Rejection(reason, "", "") for index, reason in enumerate(refused)},
         {"consume": 5.0, "decode": 5.5, "join": 7.5, **({"commit": 8.0} if rows or refused else {})},
+        is_fast=not refused,
     )
 
 
+def note(counts: BatchCounts, one: Committed) -> None:
+    counts.note(one.batch, lambda: one)
+
+
 def test_what_a_batch_came_to_is_counted(metrics: Metrics) -> None:
-    BatchCounts(metrics, PARTITIONS).note(
-        committed([(0, 0, False), (0, 0b101, True), (2, 0b100, False)], ["not_json", "not_json", "too_large"], 4)
+    note(
+        BatchCounts(metrics, PARTITIONS),
+        committed([(0, 0, False), (0, 0b101, True), (2, 0b100, False)], ["not_json", "not_json", "too_large"], 4),
     )
     assert page(metrics) >= {
         'scores_total{decision="approve"} 2.0',
@@ -72,6 +78,7 @@ def test_what_a_batch_came_to_is_counted(metrics: Metrics) -> None:
         "history_cache_misses_total 1.0",
         "batch_events_sum 10.0",
         "batch_events_count 1.0",
+        "fast_batches_total 0.0",
         "event_age_seconds_sum 10.0",
         'event_age_seconds_bucket{le="1.0"} 10.0',
         'stage_seconds_sum{stage="decode"} 0.5',
@@ -84,15 +91,16 @@ def test_what_a_batch_came_to_is_counted(metrics: Metrics) -> None:
 
 
 def test_what_was_only_recovered_was_no_transaction(metrics: Metrics) -> None:
-    BatchCounts(metrics, PARTITIONS).note(committed([], recovered=4))
+    note(BatchCounts(metrics, PARTITIONS), committed([], recovered=4))
     assert page(metrics) >= {"recovered_facts_total 4.0", 'transactions_total{outcome="committed"} 0.0'}
+    assert "fast_batches_total 1.0" in page(metrics)
 
 
 def test_a_record_elsewhere_than_its_key_says_is_misplaced_and_one_without_key_or_time_is_not(metrics: Metrics) -> None:
     right = int(partitions_of([b"u"], PARTITIONS)[0])
     records = Records([b"u", b"u", None], [b"{}"] * 3, [-1, 2_000_000, -1])
     batch = Batch.of_columns("in", [], [right, (right + 1) % PARTITIONS, 0], [0, 0, 0], records, None)
-    BatchCounts(metrics, PARTITIONS).note(committed([])._replace(batch=batch))
+    note(BatchCounts(metrics, PARTITIONS), committed([])._replace(batch=batch))
     assert page(metrics) >= {"misplaced_records_total 1.0", "event_age_seconds_count 1.0", "event_age_seconds_sum 0.0"}
 
 
@@ -105,9 +113,9 @@ def test_batches_that_wait_are_counted_as_one_by_one(batches: list[list[tuple[in
     counts, later = BatchCounts(one_by_one, PARTITIONS), BatchCounts(together, PARTITIONS)
     for number, each in enumerate(batches):
         batch = committed(each, ["not_json"])._replace(time=NOW_S + number)
-        counts.note(batch)
+        note(counts, batch)
         page(one_by_one)
-        later.note(batch)
+        note(later, batch)
     assert page(one_by_one) == page(together)
 
 
@@ -115,6 +123,6 @@ def test_batches_that_wait_are_counted_as_one_by_one(batches: list[list[tuple[in
 def test_what_nobody_reads_does_not_pile_up(metrics: Metrics, batches: int, records: int) -> None:
     counts = BatchCounts(metrics, PARTITIONS)
     for _ in range(batches):
-        counts.note(committed([(0, 0, False)] * records))
+        note(counts, committed([(0, 0, False)] * records))
     (family,) = metrics.events_total.collect()  # asked by itself, which is no reading of the page
     assert [sample.value for sample in family.samples] == [batches * records]

@@ -105,8 +105,9 @@ def batches(log: Sequence[Sequence[Record]]) -> list[Batch]:
 def run(one: Scoring, log: Sequence[Batch]) -> list[Outcome]:
     outcomes = []
     for batch in log:
-        outcomes.append(one(batch).outcome())
-        one.absorb(outcomes[-1])
+        answers = one(batch)
+        one.absorb(answers)
+        outcomes.append(answers.outcome())
     return outcomes
 
 

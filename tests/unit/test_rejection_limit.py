@@ -1,7 +1,5 @@
 """Too many refused records in a row, or too large a share, stop their own partition and no other."""
 
-import numpy as np
-
 from riskstream.workers.rejection_limit import AT_ONCE, RejectionLimit
 
 BAD, GOOD = True, False
@@ -74,22 +72,22 @@ def test_a_cleared_limit_begins_anew() -> None:
 def test_batches_that_pass_count_as_their_records_do() -> None:
     limit = share(0.5, window=4)
     limit.exceeded(rows(BAD, BAD))
-    limit.passed(np.zeros(1, np.int64))
+    limit.passed([0])
     assert limit.exceeded(rows(BAD)) == {0}
-    limit.passed(np.zeros(9, np.int64))
+    limit.passed([0] * 9)
     assert limit.exceeded(rows(BAD, BAD)) == set()
 
 
 def test_a_batch_that_passes_begins_a_new_row() -> None:
     limit = in_a_row(3)
     limit.exceeded(rows(BAD, BAD))
-    limit.passed(np.zeros(1, np.int64))
+    limit.passed([0])
     assert limit.exceeded(rows(BAD, BAD)) == set()
 
 
 def test_batches_that_passed_before_it_was_cleared_count_no_more() -> None:
     limit = share(0.5, window=4)
-    limit.passed(np.zeros(3, np.int64))
+    limit.passed([0] * 3)
     limit.clear()
     assert limit.exceeded(rows(BAD, BAD, BAD)) == set()
 
@@ -98,6 +96,6 @@ def test_many_batches_that_pass_count_as_one() -> None:
     limit = share(0.5, window=2 * AT_ONCE)
     limit.exceeded(rows(*[BAD] * (AT_ONCE + 1)))
     for _ in range(AT_ONCE - 2):
-        limit.passed(np.array([0, 1], np.int64))
+        limit.passed([0, 1])
     assert limit.exceeded(rows(GOOD)) == {0}
     assert limit.exceeded(rows(GOOD, GOOD)) == set()

@@ -16,7 +16,7 @@ from riskstream.schemas.score import RiskScore, decode_score
 from riskstream.workers.join import Join
 from riskstream.workers.kafka.batch import Batch
 from riskstream.workers.metrics import Metrics
-from riskstream.workers.outcome import Outcome
+from riskstream.workers.outcome import Answers
 from riskstream.workers.profiles import Profiles
 from riskstream.workers.scoring import Model, Scoring, Topics
 from riskstream.workers.working_set import LogSpan, WorkingSet
@@ -61,64 +61,64 @@ def batch(*records: tuple[int, int, int | None]) -> Batch:
     return Batch.of_columns("in", [cast(Any, Message())] * len(records), places, offsets, taken, None)
 
 
-def scores(outcome: Outcome) -> list[RiskScore]:
-    return [decode_score(value or b"") for topic, _, _, value, _ in outcome.records if topic == "scores"]
+def scores(answers: Answers) -> list[RiskScore]:
+    return [decode_score(value or b"") for topic, _, _, value, _ in answers.records if topic == "scores"]
 
 
-def said(outcome: Outcome) -> list[tuple[int, int, str, str, int, str]]:
-    return [(s.partition, s.offset, s.event_id, s.user_id, s.event_time - T0, s.decision) for s in scores(outcome)]
+def said(answers: Answers) -> list[tuple[int, int, str, str, int, str]]:
+    return [(s.partition, s.offset, s.event_id, s.user_id, s.event_time - T0, s.decision) for s in scores(answers)]
 
 
-def dead(outcome: Outcome) -> list[tuple[int, str]]:
+def dead(answers: Answers) -> list[tuple[int, str]]:
     """Partition and offset, as the headers say."""
     letters = [
-        (partition, dict(headers or [])) for topic, partition, _, _, headers in outcome.records if topic == "dead"
+        (partition, dict(headers or [])) for topic, partition, _, _, headers in answers.records if topic == "dead"
     ]
     return [(partition, (headers["__connect.errors.offset"] or b"").decode()) for partition, headers in letters]
 
 
 def test_every_score_says_of_its_record_what_is_true(scoring: Scoring) -> None:
-    outcome = scoring(batch((1, 0, 1), (0, 3, 4), (1, 1, 7))).outcome()
-    assert said(outcome) == [
+    answers = scoring(batch((1, 0, 1), (0, 3, 4), (1, 1, 7)))
+    assert said(answers) == [
         (1, 0, "e-1-0", "u-1", 0, "approve"),
         (0, 3, "e-0-3", "u-0", 3, "review"),
         (1, 1, "e-1-1", "u-1", 1, "decline"),
     ]
-    assert [(topic, number, key) for topic, number, key, _, _ in outcome.records] == [
+    assert [(topic, number, key) for topic, number, key, _, _ in answers.records] == [
         ("scores", 1, b"u-1"), ("scores", 0, b"u-0"), ("scores", 1, b"u-1")
     ]  # fmt: skip
-    assert outcome.offsets == {0: 4, 1: 2}
+    assert answers.offsets == {0: 4, 1: 2}
 
 
 def test_of_a_batch_that_is_partly_answered_already_the_rest_is_answered(scoring: Scoring) -> None:
-    outcome = scoring(batch((0, 1, 1), (0, 2, None), (1, 0, None), (0, 3, 2), (0, 4, None), (1, 1, 9))).outcome()
-    assert said(outcome) == [(0, 3, "e-0-3", "u-0", 3, "approve"), (1, 1, "e-1-1", "u-1", 1, "decline")]
-    assert dead(outcome) == [(1, "0"), (0, "4")]
+    answers = scoring(batch((0, 1, 1), (0, 2, None), (1, 0, None), (0, 3, 2), (0, 4, None), (1, 1, 9)))
+    assert said(answers) == [(0, 3, "e-0-3", "u-0", 3, "approve"), (1, 1, "e-1-1", "u-1", 1, "decline")]
+    assert dead(answers) == [(1, "0"), (0, "4")]
 
 
 def test_what_is_behind_a_dead_letter_is_answered_and_counted_as_itself(scoring: Scoring) -> None:
-    outcome = scoring(batch((1, 0, None), (1, 1, 9), (1, 2, 1))).outcome()
-    scoring.absorb(outcome)
-    assert [offset for _, offset, *_ in said(outcome)] == [1, 2]
-    assert outcome.scored.rows.tolist() == [0, 1]
-    assert dead(outcome) == [(1, "0")]
+    answers = scoring(batch((1, 0, None), (1, 1, 9), (1, 2, 1)))
+    scoring.absorb(answers)
+    assert [offset for _, offset, *_ in said(answers)] == [1, 2]
+    assert answers.outcome().scored.rows.tolist() == [0, 1]
+    assert dead(answers) == [(1, "0")]
     assert scoring.metrics.registry.get_sample_value("riskstream_events_total") == 3
 
 
 def test_what_is_answered_already_is_neither_answered_nor_committed_again(scoring: Scoring) -> None:
-    outcome = scoring(batch((0, 0, 1), (0, 1, None), (0, 2, 3))).outcome()
-    assert (outcome.records, outcome.offsets) == ([], {})
+    answers = scoring(batch((0, 0, 1), (0, 1, None), (0, 2, 3)))
+    assert (answers.records, answers.offsets) == ([], {})
 
 
 def test_a_repeat_is_scored_as_what_it_was(scoring: Scoring) -> None:
     first = batch((1, 0, 5))
     again = Batch.of_columns(first.topic, first.messages, [1], [1], first.records, None)
-    scoring.absorb(scoring(first).outcome())
-    assert [(s.offset, s.duplicate) for s in scores(scoring(again).outcome())] == [(1, True)]
+    scoring.absorb(scoring(first))
+    assert [(s.offset, s.duplicate) for s in scores(scoring(again))] == [(1, True)]
 
 
 def test_what_was_committed_moves_the_positions_and_is_counted(scoring: Scoring) -> None:
-    scoring.absorb(scoring(batch((0, 2, 1), (0, 3, 4), (1, 0, None))).outcome())
+    scoring.absorb(scoring(batch((0, 2, 1), (0, 3, 4), (1, 0, None))))
     assert {number: part.position for number, part in scoring.working_set.partitions.items()} == {0: 4, 1: 1}
     read = scoring.metrics.registry.get_sample_value
     assert read("riskstream_events_total") == 2
@@ -129,6 +129,6 @@ def test_what_was_committed_moves_the_positions_and_is_counted(scoring: Scoring)
 
 
 def test_a_first_batch_of_nothing_but_dead_letters_goes_through(scoring: Scoring) -> None:
-    outcome = scoring(batch((1, 0, None), (1, 1, None))).outcome()
-    scoring.absorb(outcome)
-    assert [topic for topic, *_ in outcome.records] == ["dead", "dead"]
+    answers = scoring(batch((1, 0, None), (1, 1, None)))
+    scoring.absorb(answers)
+    assert [topic for topic, *_ in answers.records] == ["dead", "dead"]

@@ -59,7 +59,7 @@ def outcome(first: int, after: int, partition: int = 0, **more: Any) -> Any:
     taken = Records(
         [b"u"] * len(places), [b'{"user_id":"u","channel":"%b"}' % more.get("channel", b"web")] * len(places), stamps
     )
-    return Stub(
+    told = Stub(
         batch=Batch.of_columns(
             "in", [], [number for number, _ in places], [offset for _, offset in places], taken, None
         ),
@@ -77,6 +77,7 @@ def outcome(first: int, after: int, partition: int = 0, **more: Any) -> Any:
         refused=refused,
         offsets={partition: after},
     )
+    return Stub(batch=told.batch, offsets=told.offsets, outcome=lambda: told)
 
 
 def records(stats: Stats, *, now: bool = True) -> list[StatsRecord]:
@@ -132,7 +133,7 @@ def test_small_batches_are_due_once_they_are_enough_together(stats: Stats, owned
 @pytest.mark.parametrize(("batches", "events"), [(BATCHES_AT_ONCE, 1), (2, AT_ONCE // 2)])
 def test_what_waits_to_be_counted_is_bounded(stats: Stats, owned: dict[int, Any], batches: int, events: int) -> None:
     first = outcome(0, events)
-    kept = weakref.ref(first.scored.vectors)
+    kept = weakref.ref(first.outcome().scored.vectors)
     stats.absorb(first, owned)
     del first
     for number in range(1, batches):

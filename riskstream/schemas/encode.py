@@ -57,8 +57,7 @@ _PLAIN = np.array([32 <= code < 127 and chr(code) not in '"\\' for code in range
 _MINUS, _ZERO = ord("-"), np.uint8(ord("0"))
 _LONGEST = 20  # bytes of a whole number at most
 _USUAL = 512  # bytes that mostly are enough for a row
-TO_QUOTE = -1
-"""Answered by `write`."""
+_TO_QUOTE = -1
 NO_NAMES = np.empty(0, np.uint8)
 """Of vectors that are named as they are written."""
 # Indexes are unsigned, which spares the compiled code a test for negative ones at every byte.
@@ -81,7 +80,7 @@ def encode_scores(stamp: Stamp, rows: Scores) -> list[bytes]:
     out = np.empty(_USUAL * len(ends), np.uint8)
     # Mostly once: it has the room, and ids stand in JSON as they are.
     while needed := write(out, ends, parts, _arrays(rows.event_ids), users, quoted, *given):
-        if needed == TO_QUOTE:
+        if needed == _TO_QUOTE:
             users, quoted = _arrays(json_texts(rows.user_ids)), True
         else:
             out = np.empty(needed, np.uint8)
@@ -200,7 +199,7 @@ def write(  # type: ignore[no-untyped-def]  # noqa: PLR0913
     """The rows one after the other; row k ends before `ends[k + 1]`. `names` are those of all vectors, or none, and
     then the vectors are short.
 
-    Answers 0 when all are written; else how many bytes `out` needs, or TO_QUOTE if users are not `quoted` yet and one
+    Answers 0 when all are written; else how many bytes `out` needs, or _TO_QUOTE if users are not `quoted` yet and one
     has an id that does not stand in JSON as it is. For compiled code, too.
     """
     room = len(scores) * _fixed(parts) + event_ids[2].sum() + user_ids[2].sum()
@@ -211,7 +210,7 @@ def write(  # type: ignore[no-untyped-def]  # noqa: PLR0913
         if not 0.0 <= scores[row] <= 1.0:
             raise ValueError("a risk score must be a finite number from 0 to 1")
         if not (quoted or _is_plain(user_ids, row)):
-            return TO_QUOTE
+            return _TO_QUOTE
         at = _put_text(out, at, parts, _EVENT)
         at = _put_text(out, at, event_ids, row)
         at = _put_text(out, at, parts, _USER)

@@ -97,7 +97,8 @@ def words_of(count, shape):  # type: ignore[no-untyped-def]
     return count * (columns + 4 + known + history + 1 + (features + 1) // 2 + 3 + 1) + MARKS + 1
 
 
-def places(begin: int, count: int, shape: tuple[int, int, int, int]) -> tuple[int, int]:
+@njit(nogil=True)
+def places(begin, count, shape):  # type: ignore[no-untyped-def]
     """Where the four of int64[n] begin in `parted`'s arena, and where `repeated` does."""
     columns, known, history, features = shape
     ints = begin + columns * count
@@ -110,12 +111,12 @@ def parted(arena, begin, count, shape):  # type: ignore[no-untyped-def]
     seats, first and position of `lay`, originals; profile; values; risks; vectors; repeated; degraded; decisions;
     clock; where each score ends, in bytes."""
     columns, known, history, features = shape
-    block, ints = arena[begin : begin + words_of(count, shape)], columns * count
+    block = arena[begin : begin + words_of(count, shape)]
+    ints, repeated = places(0, count, shape)
     profile = ints + 4 * count
     values = profile + known * count
     risks = values + history * count
     vectors = risks + count
-    repeated = vectors + (features + 1) // 2 * count
     degraded, decisions, clock = repeated + count, repeated + 2 * count, repeated + 3 * count
     return (
         block[:ints].reshape((columns, count)),

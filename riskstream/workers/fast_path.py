@@ -39,6 +39,7 @@ _NS = 1e-9
 # Not by its dispatcher, which looks at each argument once more.
 _run: Any = cast(Any, next(iter(fast_pass.run.overloads.values()))).entry_point
 _parted: Any = fast_pass.parted
+_places: Any = cast(Any, fast_pass.places).py_func  # two sums need no compiled call
 
 
 class TreeModel(NamedTuple):
@@ -161,7 +162,7 @@ class FastPath:
     def laid(self, computed: Computed) -> Laid:
         """By itself, as it is needed at once, and all of it together would take five times as long."""
         arena, count = computed.arena, len(computed.batch.offsets)
-        seats, repeated = fast_pass.places(computed.begin, count, self._shape)
+        seats, repeated = _places(computed.begin, count, self._shape)
         first, position, original = range(seats + count, seats + 4 * count, count)
         gathered = self._working_set.gathered(arena[seats:first], arena[first:position], arena[position:original])
         return Laid(gathered, arena[repeated : repeated + count].view(np.bool_)[:count])

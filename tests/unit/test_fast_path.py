@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
-from typing import Any, cast
+from typing import Annotated, Any, cast
 
 import msgspec
 import numpy as np
@@ -33,7 +33,7 @@ from riskstream.workers.working_set import LogSpan, WorkingSet
 from tests.support.facts import is_in_memory
 from tests.support.nobody_stored import Message, NobodyStored
 from tests.support.tiny_bundle import model_of, stumps
-from tests.support.tiny_domain import DOMAIN
+from tests.support.tiny_domain import DOMAIN, Login
 
 T0 = 1_760_000_000_000
 LINE = 0.9, -0.2
@@ -155,6 +155,32 @@ def test_what_is_out_of_the_ordinary_goes_stage_by_stage(log: list[list[Record]]
     one = scoring(fast=True)
     run(one, batches(log))
     assert taken(one) == 0
+
+
+class Freer(Login):
+    """With ids of any characters."""
+
+    user_id: Annotated[str, msgspec.Meta(max_length=64)]
+
+
+def test_a_user_whose_id_is_quoted_in_json_goes_stage_by_stage() -> None:
+    first, second = batches([ONE, ONE])
+    domain = replace(DOMAIN, event=Freer)
+    quoted = [replaced(batch, b"u-1", "ü-1".encode()) for batch in (first, second)]
+    fast, slow = scoring(fast=True, domain=domain), scoring(fast=False, domain=domain)
+    cast(Any, fast._fast_path).path._arena = np.ones(1 << 16, np.int64)  # as used memory is, not all zeros
+    outcomes = run(fast, quoted)
+    assert [said(one) for one in outcomes] == [said(one) for one in run(slow, quoted)]
+    assert [len(one.refused) for one in outcomes] == [0, 0]
+    assert taken(fast) == 0
+
+
+def replaced(batch: Batch, old: bytes, new: bytes) -> Batch:
+    keys, values = (
+        [text.replace(old, new) for text in texts if text] for texts in (batch.records.keys, batch.records.values)
+    )
+    taken = Records(keys, values, batch.records.timestamps)
+    return Batch.of_columns(batch.topic, batch.messages, batch.partitions, batch.offsets, taken, None)
 
 
 def test_records_that_are_facts_only_go_stage_by_stage() -> None:

@@ -22,6 +22,9 @@ from riskstream.workers import profiles, user_index
 from riskstream.workers.fact_memory import LAID, PROFILED, lacking, lay
 
 STAGES = ("decode", "join", "assemble", "score", "decide", "publish")
+PLACES = 7
+"""Rows of int64[n]: seats, first and position of `lay`, originals; the timestamp, partition and offset of each
+record."""
 MARKS = len(STAGES) + 2
 """Words of `clock`: when each of STAGES ended, in nanoseconds, and scratch."""
 
@@ -94,33 +97,32 @@ def hold(shape, reading, facts, history, formulas, model, parts, memory, profile
 def words_of(count, shape):  # type: ignore[no-untyped-def]
     """How many words of an arena a batch takes. They are a number for the first record and for each."""
     columns, known, history, features = shape
-    return count * (columns + 4 + known + history + 1 + (features + 1) // 2 + 3 + 1) + MARKS + 1
+    return count * (columns + PLACES + known + history + 1 + (features + 1) // 2 + 3 + 1) + MARKS + 1
 
 
 @njit(nogil=True)
 def places(begin, count, shape):  # type: ignore[no-untyped-def]
-    """Where the four of int64[n] begin in `parted`'s arena, and where `repeated` does."""
+    """Where PLACES begin in `parted`'s arena, and where `repeated` does."""
     columns, known, history, features = shape
     ints = begin + columns * count
-    return ints, ints + (4 + known + history + 1 + (features + 1) // 2) * count
+    return ints, ints + (PLACES + known + history + 1 + (features + 1) // 2) * count
 
 
 @njit([(_INTS, _INT, _INT, _SHAPE)], cache=True, nogil=True)
 def parted(arena, begin, count, shape):  # type: ignore[no-untyped-def]
-    """The arrays of a batch whose place in the arena begins there: words, of the columns and the ids; int64[4, n],
-    seats, first and position of `lay`, originals; profile; values; risks; vectors; repeated; degraded; decisions;
-    clock; where each score ends, in bytes."""
+    """The arrays of a batch whose place in the arena begins there: words, of the columns and the ids; PLACES; profile;
+    values; risks; vectors; repeated; degraded; decisions; clock; where each score ends, in bytes."""
     columns, known, history, features = shape
     block = arena[begin : begin + words_of(count, shape)]
     ints, repeated = places(0, count, shape)
-    profile = ints + 4 * count
+    profile = ints + PLACES * count
     values = profile + known * count
     risks = values + history * count
     vectors = risks + count
     degraded, decisions, clock = repeated + count, repeated + 2 * count, repeated + 3 * count
     return (
         block[:ints].reshape((columns, count)),
-        block[ints:profile].reshape((4, count)),
+        block[ints:profile].reshape((PLACES, count)),
         block[profile:values].reshape((known, count)),
         block[values:risks].view(np.float64).reshape((count, history)),
         block[risks:vectors].view(np.float64),
@@ -156,8 +158,8 @@ def run(held, turn, scored_at, count, text, given, arena, begin, scores):  # typ
     ):  # fmt: skip
         return 0
     clock[0] = now_ns(clock)
-    partitions, offsets = numbers[len(numbers) - 2 * count : len(numbers) - count], numbers[len(numbers) - count :]
-    of, first, position, original = ints[0], ints[1], ints[2], ints[3]
+    of, first, position, original, partitions, offsets = ints[0], ints[1], ints[2], ints[3], ints[5], ints[6]
+    ints[4:] = numbers[len(numbers) - 3 * count :].reshape((3, count))
     seed, index, names, seats, facts = held.memory
     user, size = words[len(words) - 2], words[len(words) - 1]
     _find(data, user, size, partitions, seed, index, names, of)
@@ -194,3 +196,39 @@ def run(held, turn, scored_at, count, text, given, arena, begin, scores):  # typ
         return 0
     clock[5] = now_ns(clock)
     return ends[count]
+
+
+@njit(
+    types.Tuple(
+        (_INTS, _INTS, _INTS, _INTS, types.float32[:, ::1], types.float64[::1], types.uint8[::1], types.uint8[::1],
+         types.boolean[::1], _TABLE)
+    )(_INTS, _I1, _I1, _SHAPE, _INT),
+    cache=True, nogil=True,
+)  # fmt: skip
+def collect(arena, begins, counts, shape, time_row):  # type: ignore[no-untyped-def]
+    """Of batches in one arena, one after the other: partitions, offsets and timestamps, event times, vectors, risks,
+    decisions, degraded, repeated; and of each batch, the marks of its stages."""
+    total = counts.sum()
+    partitions, offsets, timestamps, times = (
+        np.empty(total, np.int64), np.empty(total, np.int64), np.empty(total, np.int64), np.empty(total, np.int64)
+    )  # fmt: skip
+    vectors, risks = np.empty((total, shape[3]), np.float32), np.empty(total, np.float64)
+    decisions, degraded = np.empty(total, np.uint8), np.empty(total, np.uint8)
+    repeated, marks = np.empty(total, np.bool_), np.empty((len(begins), len(STAGES)), np.int64)
+    at = 0
+    for k in range(len(begins)):
+        end = at + counts[k]
+        words, ints, _, _, risk_of, vector_of, again, without, chosen, clock, _ = parted(
+            arena, begins[k], counts[k], shape
+        )
+        timestamps[at:end], partitions[at:end], offsets[at:end], times[at:end] = (
+            ints[4],
+            ints[5],
+            ints[6],
+            words[time_row],
+        )
+        vectors[at:end], risks[at:end] = vector_of, risk_of
+        decisions[at:end], degraded[at:end], repeated[at:end] = chosen, without, again
+        marks[k] = clock[: len(STAGES)]
+        at = end
+    return partitions, offsets, timestamps, times, vectors, risks, decisions, degraded, repeated, marks

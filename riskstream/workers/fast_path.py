@@ -8,7 +8,7 @@ stage by stage, and so does whatever turns out to be otherwise on the way. Both 
 
 import time
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from operator import is_
 from typing import Any, NamedTuple, Self, cast
@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from riskstream.models.domain import Domain, FactRows
+from riskstream.models.drift.counting import Events
 from riskstream.models.history import Aggregates
 from riskstream.models.policy import Policy
 from riskstream.models.tree_walk import Trees
@@ -60,7 +61,6 @@ class Computed(msgspec.Struct, frozen=True):
     path: "FastPath"
     batch: Batch
     text: bytes
-    numbers: "array[int]"
     arena: NDArray[np.int64]
     begin: int
 
@@ -69,6 +69,16 @@ class Computed(msgspec.Struct, frozen=True):
 
     def decided(self) -> Decided:
         return self.path.decided(self)
+
+
+class Collected(NamedTuple):
+    """Some batches as one: partitions, offsets and timestamps of n records, int64[n] each, and the rest of them.
+    `ended`: for each stage, when each batch had gone through it, in seconds."""
+
+    places: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
+    event_times: NDArray[np.int64]
+    events: Events
+    ended: dict[str, NDArray[np.float64]]
 
 
 class FastPath:
@@ -83,6 +93,7 @@ class FastPath:
         self._is_quiet = join.store.is_quiet  # asked by itself, as that is nearly always so
         self._names = model.label, domain.features.id
         self._plan: Any = decoder.reader.plan
+        self._time_row = domain.columns.layout.place["event_time"]
         self._rules = self._rules_for(domain, model)
         columns, profile, features = len(domain.columns.rows), join.profiles.layout, domain.features
         self._shape = columns + 4, len(profile.place), len(features.spec.columns), len(features.rows)
@@ -128,7 +139,7 @@ class FastPath:
         scores = [raw]
         if count > 1:
             scores = [raw[start:stop] for start, stop in pairwise(self._arena[end - count - 1 : end].tolist())]
-        return scores, Computed(self, batch, text, numbers, self._arena, begin)
+        return scores, Computed(self, batch, text, self._arena, begin)
 
     def _place(self, count: int) -> tuple[int, int]:
         """Words of the arena that so many records may have."""
@@ -153,7 +164,7 @@ class FastPath:
         known = *program.event.places(layout), *program.profile.places(self._join.profiles.layout)
         return (
             self._decoder.reader.rules(self._plan, MOST),
-            (layout.place["event_time"], *facts.selection.places(layout)),
+            (self._time_row, *facts.selection.places(layout)),
             features.spec.program,
             (*known, program.constants, program.steps, program.results),
             (*model.trees[:-1], model.policy.review, model.policy.decline),
@@ -171,16 +182,31 @@ class FastPath:
         count = len(computed.batch.offsets)
         parted = _parted(computed.arena, computed.begin, count, self._shape)
         words, ints, profile, values, risks, vectors, repeated, degraded, decisions, clock, _ = parted
-        seats, first, position, original = ints
+        seats, first, position, original, _, partitions, offsets = ints
         decoded = self._decoder.all_of(np.frombuffer(computed.text, np.uint8), words)
         columns = PackedColumns(self._join.profiles.layout, profile)
         gathered = self._working_set.gathered(seats, first, position)
         joined = Joined(decoded.columns, gathered, columns, degraded, 0)
-        places = np.frombuffer(computed.numbers, np.int64)
-        partitions, offsets = places[-2 * count : -count], places[-count:]
         scored = Scored(decoded.rows, partitions, offsets, vectors, risks, decisions, repeated)
-        return Decided(decoded, joined, Aggregates(values, original, repeated), scored, self._ended(clock), True)
+        return Decided(
+            decoded,
+            joined,
+            Aggregates(values, original, repeated),
+            scored,
+            dict(zip(fast_pass.STAGES, self._ended(clock).tolist(), strict=False)),
+            True,
+        )
 
-    def _ended(self, clock: NDArray[np.int64]) -> dict[str, float]:
+    def collected(self, run: Sequence[Computed]) -> Collected:
+        """What some batches in one arena came to, in one call."""
+        begins = np.array([computed.begin for computed in run], np.int64)
+        counts = np.array([len(computed.batch.offsets) for computed in run], np.int64)
+        found = fast_pass.collect(run[0].arena, begins, counts, self._shape, self._time_row)
+        partitions, offsets, timestamps, event_times, *events, marks = found
+        ended = dict(zip(fast_pass.STAGES, self._ended(marks).T, strict=True))
+        return Collected((partitions, offsets, timestamps), event_times, Events(*events), ended)
+
+    def _ended(self, marks: NDArray[np.int64]) -> NDArray[np.float64]:
+        """When, by the timer."""
         now, now_ns = self._timer(), time.monotonic_ns()
-        return {stage: now - _NS * (now_ns - at) for stage, at in zip(fast_pass.STAGES, clock.tolist(), strict=False)}
+        return now - _NS * (now_ns - marks)

@@ -7,7 +7,6 @@ Records below the committed offset, read again to take state, leave only their f
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from itertools import repeat
 from types import MappingProxyType
 from typing import Any, TypeVar, cast
@@ -23,7 +22,7 @@ from riskstream.models.tree_walk import Trees
 from riskstream.schemas.dead_letter import Headers, Letter, Rejection, dead_letter_headers, fitted
 from riskstream.schemas.decode import Decoded, Decoder
 from riskstream.schemas.encode import Scores, Stamp, encode_scores
-from riskstream.workers.batch_counts import BatchCounts, Committed
+from riskstream.workers.batch_counts import BatchCounts
 from riskstream.workers.fast_path import FastPath, TreeModel
 from riskstream.workers.join import Join, Joined
 from riskstream.workers.kafka.batch import Batch
@@ -126,7 +125,7 @@ class Scoring:
         for number, offset in answers.batch.next_offsets.items():
             self.working_set.partitions[number].position = offset
         self.working_set.evict()
-        self._counts.note(answers.batch, partial(_committed, answers, self.clock()))
+        self._counts.note(answers, self.clock())
 
     def _live(self, batch: Batch, decoded: Decoded) -> Live:
         """Mostly all, which the partitions' positions tell."""
@@ -197,23 +196,6 @@ class Scoring:
             letter = fitted(Letter(batch.records.keys[index], value, original, why), limit)
             headers = [*letter.original, *letter.added]
             yield self.topics.dead_letters, partition, letter.key, letter.value, headers
-
-
-def _committed(answers: Answers, time: float) -> Committed:
-    outcome = answers.outcome()
-    scored, joined = outcome.scored, outcome.joined
-    return Committed(
-        outcome.batch,
-        time,
-        scored.rows,
-        scored.decisions,
-        scored.repeated,
-        joined.degraded,
-        joined.misses,
-        outcome.refused,
-        outcome.ended,
-        outcome.is_fast,
-    )
 
 
 def _named(classes: tuple[str, ...], scored: Scored) -> Sequence[dict[str, float]] | None:

@@ -11,21 +11,22 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from riskstream.models.drift.counting import Counting, Events
+from riskstream.models.drift.counting import Counting
 from riskstream.models.drift.sketch import SketchLayout
 from riskstream.models.drift.varint import packed
 from riskstream.schemas.decode import field_of
 from riskstream.schemas.stats import SlotRefusals, SlotSketch, StatsRecord, encode_stats
+from riskstream.workers.counted import Counted, counted
 from riskstream.workers.kafka.output import Outgoing
-from riskstream.workers.outcome import Answers, Outcome
+from riskstream.workers.outcome import Answers
 from riskstream.workers.settings_sources import PREFIX, SettingsError
-from riskstream.workers.stats_columns import Columns, joined
 from riskstream.workers.working_set import Partition
 
 EVENTS_MOST = 4_096
@@ -137,41 +138,28 @@ class Stats:
         """They were published; they need not be sent again."""
         del self._sealed[: len(records)]
 
-    def _columns(self, outcome: Outcome) -> Columns:
-        batch, scored, rows = outcome.batch, outcome.scored, outcome.scored.rows
-        degraded = outcome.joined.degraded[rows]
-        return Columns(
-            batch.partition_array,
-            batch.offset_array,
-            batch.timestamp_array,
-            outcome.decoded.rows[rows],
-            outcome.joined.columns["event_time"][rows],
-            self._segments_of(outcome),
-            Events(scored.vectors, scored.scores, scored.decisions, degraded, scored.repeated),
-            [(row, rejection.reason) for row, rejection in outcome.refused.items()],
-        )
-
-    def _segments_of(self, outcome: Outcome) -> NDArray[np.int64]:
-        """The code of each scored event's segment."""
-        rows = outcome.decoded.rows[outcome.scored.rows]
+    def _segments_of(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The code of each scored event's segment; `rows` are of all records that wait."""
         if not self._target.segment:
             return np.zeros(len(rows), np.int64)
-        values, codes, of = outcome.batch.records.values, self._segments, self._target.segment.of
+        values = [*chain.from_iterable(answers.batch.records.values for answers in self._waiting)]
+        codes, of = self._segments, self._target.segment.of
         return np.array([codes[of(values[row] or b"")] for row in rows.tolist()], np.int64)
 
     def _count(self) -> None:
         """Count what waits, as if it were one batch."""
         if not self._waiting:
             return
-        whole = joined([self._columns(answers.outcome()) for answers in self._waiting])
+        whole = counted(self._waiting)
+        segments = self._segments_of(whole.rows)
         self._waiting, self._records = [], 0
         slots = whole.event_times // self._target.slot_ms
-        keys = (whole.partitions[whole.rows] << 40 | slots) * SEGMENTS_MOST + whole.segments
+        keys = (whole.partitions[whole.rows] << 40 | slots) * SEGMENTS_MOST + segments
         self._add(whole, keys, 0, len(whole.offsets))
-        for counted in self._ranges.values():
-            counted.counted = counted.next
+        for span in self._ranges.values():
+            span.counted = span.next
 
-    def _add(self, whole: Columns, keys: NDArray[np.int64], begin: int, end: int) -> None:
+    def _add(self, whole: Counted, keys: NDArray[np.int64], begin: int, end: int) -> None:
         """Count the records [begin, end); in halves, if they are of more slots than fit at once. `keys` int64[k] name
         the partition, slot and segment of each scored one."""
         first, last = np.searchsorted(whole.rows, (begin, end)).tolist()
@@ -197,14 +185,14 @@ class Stats:
         self._note_latest(whole, slice(first, last))
         self._add_refused(whole, begin, end)
 
-    def _note_counted(self, whole: Columns, end: int) -> None:
+    def _note_counted(self, whole: Counted, end: int) -> None:
         """What is sealed next goes as far as the records before `end`. Those that were only recovered are no part."""
         for number, offset in zip(whole.partitions[:end].tolist(), whole.offsets[:end].tolist(), strict=True):
-            counted = self._ranges.get(number)
-            if counted and counted.counted <= offset < counted.next:
-                counted.counted = offset + 1
+            span = self._ranges.get(number)
+            if span and span.counted <= offset < span.next:
+                span.counted = offset + 1
 
-    def _note_latest(self, whole: Columns, part: slice) -> None:
+    def _note_latest(self, whole: Counted, part: slice) -> None:
         """Of the events that were counted, not of those that the next record is to hold: they would seem late.
 
         A clock that runs ahead must not end windows early: no event is later than its record.
@@ -217,7 +205,7 @@ class Stats:
         for number in np.flatnonzero(latest >= 0).tolist():
             self._latest[number] = max(int(latest[number]), self._latest.get(number, -1))
 
-    def _add_refused(self, whole: Columns, begin: int, end: int) -> None:
+    def _add_refused(self, whole: Counted, begin: int, end: int) -> None:
         for row, reason in whole.refused:
             if begin <= row < end:
                 slot = max(0, int(whole.timestamps[row])) // self._target.slot_ms
@@ -239,22 +227,22 @@ class Stats:
             slot = (place & (1 << 40) - 1) * self._target.slot_ms
             counts = packed(self._counts[self._rows[key]])
             sketches[place >> 40].append(SlotSketch(slot=slot, segment=names.get(segment, ""), counts=counts))
-        for number, counted in self._ranges.items():
-            if counted.counted > counted.first:
-                self._sealed.append(self._record(number, counted, sketches[number]))
+        for number, span in self._ranges.items():
+            if span.counted > span.first:
+                self._sealed.append(self._record(number, span, sketches[number]))
         self._counts[: len(self._rows)] = 0
         self._rows, self._events = {}, 0
         self._ranges = {n: _Range(each.counted, each.counted, each.next) for n, each in self._ranges.items()}
 
-    def _record(self, number: int, counted: _Range, sketches: Sequence[SlotSketch]) -> Outgoing:
+    def _record(self, number: int, span: _Range, sketches: Sequence[SlotSketch]) -> Outgoing:
         slot_ms = self._target.slot_ms
-        refused = sorted(counted.refused.items())
+        refused = sorted(span.refused.items())
         record = StatsRecord(
             model=self._target.model,
             layout=self._layout.id,
             partition=number,
-            first_offset=counted.first,
-            next_offset=counted.counted,
+            first_offset=span.first,
+            next_offset=span.counted,
             slot_ms=slot_ms,
             latest=self._latest.get(number),
             sketches=tuple(sketches),

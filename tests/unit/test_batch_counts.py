@@ -1,6 +1,8 @@
 """However batches come, the metrics say the same of them."""
 
 from collections.abc import Sequence
+from types import SimpleNamespace as Stub
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from riskstream.schemas.dead_letter import Rejection
 from riskstream.schemas.decode import Records
 from riskstream.schemas.partitioner import partitions_of
-from riskstream.workers.batch_counts import ENOUGH, ENOUGH_BATCHES, BatchCounts, Committed
+from riskstream.workers.batch_counts import ENOUGH, ENOUGH_BATCHES, BatchCounts
 from riskstream.workers.kafka.batch import Batch
 from riskstream.workers.metrics import Metrics
 
@@ -29,37 +31,42 @@ def page(metrics: Metrics) -> set[str]:
     return {line.removeprefix("riskstream_") for line in lines if line.startswith("riskstream_")}
 
 
-def committed(rows: Sequence[tuple[int, int, bool]], refused: Sequence[str] = (), recovered: int = 0) -> Committed:
+def answers(rows: Sequence[tuple[int, int, bool]], refused: Sequence[str] = (), recovered: int = 0) -> Any:
     """A batch of scored rows (decision, degraded, repeated), dead letters, and records that were only recovered."""
     decisions, degraded, repeated = zip(*rows, strict=True) if rows else ((), (), ())
     size = len(rows) + len(refused) + recovered
     keys = [b"u-%d" % number for number in range(size)]
     partitions = partitions_of(keys, PARTITIONS).tolist()
-    batch = Batch.of_columns(
-        "in", [], partitions, list(range(size)), Records(keys, [b"{}"] * size, [999_000] * size), None
-    )
-    return Committed(
-        batch,
-        NOW_S,
-        recovered + np.arange(len(rows)),
-        np.array(decisions, np.uint8),
-        np.array(repeated, np.bool_),
-        np.array([255] * recovered + list(degraded), np.uint8),
-        min(1, len(rows)),
-        {recovered + len(rows) + index: Rejection(reason, "", "") for index, reason in enumerate(refused)},
-        {"consume": 5.0, "decode": 5.5, "join": 7.5, **({"commit": 8.0} if rows or refused else {})},
-        is_fast=not refused,
+    return told(
+        Batch.of_columns(
+            "in", [], partitions, list(range(size)), Records(keys, [b"{}"] * size, [999_000] * size), None
+        ),
+        decoded=Stub(rows=np.arange(recovered + len(rows))),
+        joined=Stub(
+            columns={"event_time": np.zeros(recovered + len(rows), np.int64)},
+            degraded=np.array([255] * recovered + list(degraded), np.uint8),
+            misses=min(1, len(rows)),
+        ),
+        scored=Stub(
+            rows=recovered + np.arange(len(rows)),
+            vectors=np.zeros((len(rows), 1), np.float32),
+            scores=np.zeros(len(rows)),
+            decisions=np.array(decisions, np.uint8),
+            repeated=np.array(repeated, np.bool_),
+        ),
+        refused={recovered + len(rows) + index: Rejection(reason, "", "") for index, reason in enumerate(refused)},
+        ended={"consume": 5.0, "decode": 5.5, "join": 7.5, **({"commit": 8.0} if rows or refused else {})},
     )
 
 
-def note(counts: BatchCounts, one: Committed) -> None:
-    counts.note(one.batch, lambda: one)
+def told(batch: Batch, **came_to: Any) -> Any:
+    return Stub(batch=batch, work=None, outcome=lambda: Stub(batch=batch, **came_to), came_to=came_to)
 
 
 def test_what_a_batch_came_to_is_counted(metrics: Metrics) -> None:
-    note(
-        BatchCounts(metrics, PARTITIONS),
-        committed([(0, 0, False), (0, 0b101, True), (2, 0b100, False)], ["not_json", "not_json", "too_large"], 4),
+    BatchCounts(metrics, PARTITIONS).note(
+        answers([(0, 0, False), (0, 0b101, True), (2, 0b100, False)], ["not_json", "not_json", "too_large"], 4),
+        NOW_S,
     )
     assert page(metrics) >= {
         'scores_total{decision="approve"} 2.0',
@@ -91,16 +98,15 @@ def test_what_a_batch_came_to_is_counted(metrics: Metrics) -> None:
 
 
 def test_what_was_only_recovered_was_no_transaction(metrics: Metrics) -> None:
-    note(BatchCounts(metrics, PARTITIONS), committed([], recovered=4))
+    BatchCounts(metrics, PARTITIONS).note(answers([], recovered=4), NOW_S)
     assert page(metrics) >= {"recovered_facts_total 4.0", 'transactions_total{outcome="committed"} 0.0'}
-    assert "fast_batches_total 1.0" in page(metrics)
 
 
 def test_a_record_elsewhere_than_its_key_says_is_misplaced_and_one_without_key_or_time_is_not(metrics: Metrics) -> None:
     right = int(partitions_of([b"u"], PARTITIONS)[0])
     records = Records([b"u", b"u", None], [b"{}"] * 3, [-1, 2_000_000, -1])
     batch = Batch.of_columns("in", [], [right, (right + 1) % PARTITIONS, 0], [0, 0, 0], records, None)
-    note(BatchCounts(metrics, PARTITIONS), committed([])._replace(batch=batch))
+    BatchCounts(metrics, PARTITIONS).note(told(batch, **answers([]).came_to), NOW_S)
     assert page(metrics) >= {"misplaced_records_total 1.0", "event_age_seconds_count 1.0", "event_age_seconds_sum 0.0"}
 
 
@@ -112,10 +118,10 @@ def test_batches_that_wait_are_counted_as_one_by_one(batches: list[list[tuple[in
     one_by_one, together = Metrics(CollectorRegistry()), Metrics(CollectorRegistry())
     counts, later = BatchCounts(one_by_one, PARTITIONS), BatchCounts(together, PARTITIONS)
     for number, each in enumerate(batches):
-        batch = committed(each, ["not_json"])._replace(time=NOW_S + number)
-        note(counts, batch)
+        batch = answers(each, ["not_json"])
+        counts.note(batch, NOW_S + number)
         page(one_by_one)
-        note(later, batch)
+        later.note(batch, NOW_S + number)
     assert page(one_by_one) == page(together)
 
 
@@ -123,6 +129,6 @@ def test_batches_that_wait_are_counted_as_one_by_one(batches: list[list[tuple[in
 def test_what_nobody_reads_does_not_pile_up(metrics: Metrics, batches: int, records: int) -> None:
     counts = BatchCounts(metrics, PARTITIONS)
     for _ in range(batches):
-        note(counts, committed([(0, 0, False)] * records))
+        counts.note(answers([(0, 0, False)] * records), NOW_S)
     (family,) = metrics.events_total.collect()  # asked by itself, which is no reading of the page
     assert [sample.value for sample in family.samples] == [batches * records]

@@ -21,12 +21,13 @@ from riskstream.models.scorer import NonFiniteScore
 from riskstream.models.tree_walk import TreeWalk
 from riskstream.schemas.decode import Decoder, Records
 from riskstream.schemas.history import Keys
+from riskstream.workers.counted import counted
 from riskstream.workers.fact_memory import LAID
 from riskstream.workers.fast_path import FastPath, Taken
 from riskstream.workers.join import Join
 from riskstream.workers.kafka.batch import Batch
 from riskstream.workers.metrics import Metrics
-from riskstream.workers.outcome import Outcome
+from riskstream.workers.outcome import Answers, Outcome
 from riskstream.workers.profiles import Profiles
 from riskstream.workers.scoring import Model, Scoring, Topics
 from riskstream.workers.working_set import LogSpan, WorkingSet
@@ -102,13 +103,16 @@ def batches(log: Sequence[Sequence[Record]]) -> list[Batch]:
     return made
 
 
-def run(one: Scoring, log: Sequence[Batch]) -> list[Outcome]:
-    outcomes = []
+def answered(one: Scoring, log: Sequence[Batch]) -> list[Answers]:
+    some = []
     for batch in log:
-        answers = one(batch)
-        one.absorb(answers)
-        outcomes.append(answers.outcome())
-    return outcomes
+        some.append(one(batch))
+        one.absorb(some[-1])
+    return some
+
+
+def run(one: Scoring, log: Sequence[Batch]) -> list[Outcome]:
+    return [answers.outcome() for answers in answered(one, log)]
 
 
 def said(outcome: Outcome) -> tuple[object, ...]:
@@ -124,6 +128,31 @@ def test_both_ways_say_the_same(log: list[list[Record]]) -> None:
     fast, slow = scoring(fast=True), scoring(fast=False)
     assert [said(one) for one in run(fast, batches(log))] == [said(one) for one in run(slow, batches(log))]
     assert kept(fast) == kept(slow)
+
+
+def counts(some: Sequence[Answers]) -> tuple[object, ...]:
+    """What would be counted of them, but how long they took and which were fast."""
+    arrays = [*(whole := counted(some))[:5], *whole.events]
+    return [(array.dtype, array.tobytes()) for array in arrays], whole.refused, whole.hits, whole.misses
+
+
+@given(st.lists(st.lists(records, min_size=1, max_size=6), min_size=1, max_size=30), st.integers(1, 9))
+def test_batches_of_both_ways_count_the_same_one_by_one_or_many_together(log: list[list[Record]], some: int) -> None:
+    ways = [answered(scoring(fast=fast), batches(log)) for fast in (True, False)]
+    for first in range(0, len(log), some):
+        assert counts(ways[0][first : first + some]) == counts(ways[1][first : first + some])
+
+
+def test_batches_are_counted_together_wherever_they_lie() -> None:
+    one = scoring(fast=True)
+    path = cast(Any, one._fast_path).path
+    some = answered(one, batches([ONE, ONE, [(0, 1, 5)]]))
+    path._arena, path._used = np.empty(0, np.int64), 0
+    some += answered(one, [batches([*[ONE] * 3, [(0, 1, 6), (0, 1, 7)]])[3]])
+    whole = counted(some)
+    assert (whole.fast, whole.hits, whole.misses) == (3, 4, 1)
+    assert whole.offsets.tolist() == [0, 1, 2, 3, 4]
+    assert [len(whole.seconds[stage]) for stage in ("decode", "decide", "publish")] == [4, 4, 4]
 
 
 def kept(one: Scoring) -> list[object]:

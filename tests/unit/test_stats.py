@@ -65,7 +65,9 @@ def outcome(first: int, after: int, partition: int = 0, **more: Any) -> Any:
         ),
         decoded=Stub(rows=good),
         joined=Stub(
-            columns={"event_time": T0 + events * more.get("pace_ms", 1_000)}, degraded=(events % 4).astype(np.uint8)
+            columns={"event_time": T0 + events * more.get("pace_ms", 1_000)},
+            degraded=(events % 4).astype(np.uint8),
+            misses=0,
         ),
         scored=Stub(
             rows=np.arange(len(good)),
@@ -76,8 +78,9 @@ def outcome(first: int, after: int, partition: int = 0, **more: Any) -> Any:
         ),
         refused=refused,
         offsets={partition: after},
+        ended={},
     )
-    return Stub(batch=told.batch, offsets=told.offsets, outcome=lambda: told)
+    return Stub(batch=told.batch, offsets=told.offsets, work=None, outcome=lambda: told)
 
 
 def records(stats: Stats, *, now: bool = True) -> list[StatsRecord]:

@@ -36,7 +36,8 @@ class Counted(NamedTuple):
 
     def events_of(self, part: slice) -> Events:
         """Of a part of the scored ones."""
-        return Events(*(column[part] for column in self.events))
+        vectors, scores, decisions, degraded, repeated = self.events
+        return Events(vectors[part], scores[part], decisions[part], degraded[part], repeated[part])
 
 
 def counted(answers: Sequence[Answers]) -> Counted:

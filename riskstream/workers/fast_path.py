@@ -209,4 +209,5 @@ class FastPath:
     def _ended(self, marks: NDArray[np.int64]) -> NDArray[np.float64]:
         """When, by the timer."""
         now, now_ns = self._timer(), time.monotonic_ns()
-        return now - _NS * (now_ns - marks)
+        ended: NDArray[np.float64] = now - _NS * (now_ns - marks)
+        return ended

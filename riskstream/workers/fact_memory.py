@@ -100,11 +100,9 @@ class FactMemory:
         return self._turn
 
     def keep(self, seats: Ints, position: Ints, left_out: NDArray[np.bool_], limit: int) -> tuple[Ints, Ints]:
-        """Laid rows become history, but for those `left_out`: the seats that are pending since now with their owners,
-        int64[k, 2], and those with histories longer than `limit`, some of them more than once."""
-        pending, long = np.empty((len(seats), 2), np.int64), np.empty(len(seats), np.int64)
-        new, longer = _keep(seats, position, left_out, limit, self.seats, self.facts, pending, long)
-        return pending[:new], long[:longer]
+        """As the function does."""
+        kept: tuple[Ints, Ints] = keep(seats, position, left_out, limit, self.seats, self.facts)
+        return kept
 
     def trim(self, seat: int, length: int, most: int) -> None:
         """Keep the last `length` facts, with room for `most`."""
@@ -278,11 +276,11 @@ def _move(of, lengths, seats, facts, rooms, grown):  # type: ignore[no-untyped-d
 _FLAGS = types.Array(types.boolean, 1, "C", readonly=True)
 
 
-@njit(
-    types.UniTuple(types.int64, 2)(_GIVEN, _GIVEN, _FLAGS, types.int64, _TWO, _TWO, _TWO, _ONE), cache=True, nogil=True
-)
-def _keep(of, position, left_out, limit, seats, facts, pending, long):  # type: ignore[no-untyped-def]  # noqa: PLR0913
-    new, longer = 0, 0
+@njit(types.Tuple((_TWO, _ONE))(_GIVEN, _GIVEN, _FLAGS, types.int64, _TWO, _TWO), cache=True, nogil=True)
+def keep(of, position, left_out, limit, seats, facts):  # type: ignore[no-untyped-def]
+    """Laid rows become history, but for those `left_out`: the seats that are pending since now with their owners,
+    int64[k, 2], and those with histories longer than `limit`, some of them more than once. For compiled code."""
+    pending, long, new, longer = np.empty((len(of), 2), np.int64), np.empty(len(of), np.int64), 0, 0
     for k in range(len(of)):
         seat = seats[of[k]]
         if seat[LENGTH] + (not left_out[k]) > limit:
@@ -298,7 +296,7 @@ def _keep(of, position, left_out, limit, seats, facts, pending, long):  # type: 
             seat[STATE] |= PENDING
             pending[new, 0], pending[new, 1] = of[k], seat[OWNER]
             new += 1
-    return new, longer
+    return pending[:new], long[:longer]
 
 
 @_part

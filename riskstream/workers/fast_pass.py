@@ -19,7 +19,7 @@ from riskstream.schemas import reader
 from riskstream.schemas.encode import NO_NAMES, write
 from riskstream.schemas.machine import now_ns
 from riskstream.workers import profiles, user_index
-from riskstream.workers.fact_memory import LAID, PROFILED, lacking, lay
+from riskstream.workers.fact_memory import LAID, PROFILED, keep, lacking, lay
 
 STAGES = ("decode", "join", "assemble", "score", "decide", "publish")
 PLACES = 7
@@ -101,7 +101,7 @@ def words_of(count, shape):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True)
-def places(begin, count, shape):  # type: ignore[no-untyped-def]
+def _places(begin, count, shape):  # type: ignore[no-untyped-def]
     """Where PLACES begin in `parted`'s arena, and where `repeated` does."""
     columns, known, history, features = shape
     ints = begin + columns * count
@@ -114,7 +114,7 @@ def parted(arena, begin, count, shape):  # type: ignore[no-untyped-def]
     values; risks; vectors; repeated; degraded; decisions; clock; where each score ends, in bytes."""
     columns, known, history, features = shape
     block = arena[begin : begin + words_of(count, shape)]
-    ints, repeated = places(0, count, shape)
+    ints, repeated = _places(0, count, shape)
     profile = ints + PLACES * count
     values = profile + known * count
     risks = values + history * count
@@ -232,3 +232,14 @@ def collect(arena, begins, counts, shape, time_row):  # type: ignore[no-untyped-
         marks[k] = clock[: len(STAGES)]
         at = end
     return partitions, offsets, timestamps, times, vectors, risks, decisions, degraded, repeated, marks
+
+
+@njit(
+    types.Tuple((_TABLE, _INTS))(_INTS, _INT, _INT, _SHAPE, _INT, _TABLE, _TABLE),
+    cache=True, nogil=True,
+)  # fmt: skip
+def absorb(arena, begin, count, shape, limit, seats, facts):  # type: ignore[no-untyped-def]  # noqa: PLR0913
+    """What a batch has laid becomes history, see `keep`."""
+    ints, repeated = _places(begin, count, shape)
+    of, position = arena[ints : ints + count], arena[ints + 2 * count : ints + 3 * count]
+    return keep(of, position, arena[repeated : repeated + count].view(np.bool_)[:count], limit, seats, facts)

@@ -29,7 +29,7 @@ from riskstream.schemas.encode import parts_of, row_bytes
 from riskstream.workers import fast_pass
 from riskstream.workers.join import Join, Joined
 from riskstream.workers.kafka.batch import Batch
-from riskstream.workers.outcome import Decided, Laid, Scored, Work
+from riskstream.workers.outcome import Decided, Scored, Work
 from riskstream.workers.working_set import WorkingSet
 
 MOST = 4_096
@@ -37,10 +37,11 @@ MOST = 4_096
 
 _ARENA = 1 << 16  # words, or what a batch takes by itself
 _NS = 1e-9
-# Not by its dispatcher, which looks at each argument once more.
-_run: Any = cast(Any, next(iter(fast_pass.run.overloads.values()))).entry_point
+# Not by their dispatchers, which look at each argument once more.
+_run, _absorb = (
+    cast(Any, next(iter(compiled.overloads.values()))).entry_point for compiled in (fast_pass.run, fast_pass.absorb)
+)
 _parted: Any = fast_pass.parted
-_places: Any = cast(Any, fast_pass.places).py_func  # two sums need no compiled call
 
 
 class TreeModel(NamedTuple):
@@ -64,8 +65,8 @@ class Computed(msgspec.Struct, frozen=True):
     arena: NDArray[np.int64]
     begin: int
 
-    def laid(self) -> Laid:
-        return self.path.laid(self)
+    def absorb_by(self, memory: WorkingSet) -> None:
+        self.path.absorb(self, memory)
 
     def decided(self) -> Decided:
         return self.path.decided(self)
@@ -170,13 +171,10 @@ class FastPath:
             (*model.trees[:-1], model.policy.review, model.policy.decline),
         )
 
-    def laid(self, computed: Computed) -> Laid:
-        """By itself, as it is needed at once, and all of it together would take five times as long."""
-        arena, count = computed.arena, len(computed.batch.offsets)
-        seats, repeated = _places(computed.begin, count, self._shape)
-        first, position, original = range(seats + count, seats + 4 * count, count)
-        gathered = self._working_set.gathered(arena[seats:first], arena[first:position], arena[position:original])
-        return Laid(gathered, arena[repeated : repeated + count].view(np.bool_)[:count])
+    def absorb(self, computed: Computed, memory: WorkingSet) -> None:
+        *_, seats, facts = memory.arrays()
+        count = len(computed.batch.offsets)
+        memory.note_kept(*_absorb(computed.arena, computed.begin, count, self._shape, memory.limit, seats, facts))
 
     def decided(self, computed: Computed) -> Decided:
         count = len(computed.batch.offsets)
@@ -209,5 +207,4 @@ class FastPath:
     def _ended(self, marks: NDArray[np.int64]) -> NDArray[np.float64]:
         """When, by the timer."""
         now, now_ns = self._timer(), time.monotonic_ns()
-        ended: NDArray[np.float64] = now - _NS * (now_ns - marks)
-        return ended
+        return np.asarray(now - _NS * (now_ns - marks), np.float64)

@@ -13,7 +13,7 @@ from riskstream.schemas.decode import Decoded
 from riskstream.workers.join import Joined
 from riskstream.workers.kafka.batch import Batch
 from riskstream.workers.kafka.output import Outgoing
-from riskstream.workers.working_set import Gathered
+from riskstream.workers.working_set import WorkingSet
 
 
 # What each batch makes, and it is often one event, are structs: a fifth of what a NamedTuple takes.
@@ -40,13 +40,6 @@ class Scored(msgspec.Struct, frozen=True):
     probabilities: NDArray[np.float64] | None = None  # [k, classes]
 
 
-class Laid(msgspec.Struct, frozen=True):
-    """A batch's facts in memory, behind their users' histories, and which are `repeated`: bool[n]."""
-
-    gathered: Gathered
-    repeated: NDArray[np.bool_]
-
-
 class Decided(msgspec.Struct, frozen=True):
     """What the stages up to `decide` make of a batch. `ended`: the time, in seconds, at which each did; `is_fast`: in
     one call."""
@@ -58,8 +51,8 @@ class Decided(msgspec.Struct, frozen=True):
     ended: dict[str, float]
     is_fast: bool = False
 
-    def laid(self) -> Laid:
-        return Laid(self.joined.gathered, self.aggregates.repeated)
+    def absorb_by(self, memory: WorkingSet) -> None:
+        memory.absorb(self.joined.gathered, self.aggregates.repeated)
 
     def decided(self) -> Self:
         return self
@@ -68,8 +61,8 @@ class Decided(msgspec.Struct, frozen=True):
 class Work(Protocol):
     """What was computed for a batch."""
 
-    def laid(self) -> Laid:
-        """To be asked before memory changes."""
+    def absorb_by(self, memory: WorkingSet) -> None:
+        """The facts that were laid there become history, repeats left out. Before another batch is laid."""
 
     def decided(self) -> Decided:
         """All of it, made when it is asked for."""

@@ -120,8 +120,7 @@ class Scoring:
     def absorb(self, answers: Answers) -> None:
         """After the commit was confirmed, or, at least once, the records are on their way: the facts become history,
         the positions move, the counts count."""
-        laid = answers.work.laid()
-        self.working_set.absorb(laid.gathered, laid.repeated)
+        answers.work.absorb_by(self.working_set)
         for number, offset in answers.batch.next_offsets.items():
             self.working_set.partitions[number].position = offset
         self.working_set.evict()

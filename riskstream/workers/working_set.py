@@ -98,7 +98,8 @@ class WorkingSet:
         self._log_is_complete = log_is_complete
         self._keep = capacity
         # Trimming rewrites the stored value, so it is done once every so many facts.
-        self._limit = capacity + max(1, capacity // 4)
+        self.limit = capacity + max(1, capacity // 4)
+        """Facts of the longest history."""
         self._max_bytes = max_bytes
         self._memory = FactMemory(len(layout.words), max_bytes)
         self._index = UserIndex()
@@ -227,15 +228,18 @@ class WorkingSet:
 
     def absorb(self, gathered: Gathered, repeated: NDArray[np.bool_]) -> None:
         """Add a committed batch's facts, repeats left out. Rows whose past is unknown make their partition unwhole."""
+        self.note_kept(*self._memory.keep(gathered.seats, gathered.position, repeated, self.limit))
+
+    def note_kept(self, pending: NDArray[np.int64], long: NDArray[np.int64]) -> None:
+        """What keeping a batch's facts came to, see `keep`."""
         memory = self._memory
-        pending, long = memory.keep(gathered.seats, gathered.position, repeated, self._limit)
         for seat, owner in pending.tolist():
             if owner < 0:
                 self.partitions[_stranger(owner)].whole = False
             else:
                 self.partitions[owner].pending.append(seat)
         for seat in dict.fromkeys(long.tolist()):
-            memory.trim(seat, self._keep, self._limit + 1)
+            memory.trim(seat, self._keep, self.limit + 1)
             memory.seats[seat, STATE] |= ANEW
         self._forget_strangers()
 

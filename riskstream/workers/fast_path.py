@@ -186,14 +186,8 @@ class FastPath:
         gathered = self._working_set.gathered(seats, first, position)
         joined = Joined(decoded.columns, gathered, columns, degraded, 0)
         scored = Scored(decoded.rows, partitions, offsets, vectors, risks, decisions, repeated)
-        return Decided(
-            decoded,
-            joined,
-            Aggregates(values, original, repeated),
-            scored,
-            dict(zip(fast_pass.STAGES, self._ended(clock).tolist(), strict=False)),
-            True,
-        )
+        ended = dict(zip(fast_pass.STAGES, self._ended(clock).tolist(), strict=False))
+        return Decided(decoded, joined, Aggregates(values, original, repeated), scored, ended)
 
     def collected(self, run: Sequence[Computed]) -> Collected:
         """What some batches in one arena came to, in one call."""

@@ -41,15 +41,13 @@ class Scored(msgspec.Struct, frozen=True):
 
 
 class Decided(msgspec.Struct, frozen=True):
-    """What the stages up to `decide` make of a batch. `ended`: the time, in seconds, at which each did; `is_fast`: in
-    one call."""
+    """What the stages up to `decide` make of a batch. `ended`: the time, in seconds, at which each did."""
 
     decoded: Decoded
     joined: Joined
     aggregates: Aggregates
     scored: Scored
     ended: dict[str, float]
-    is_fast: bool = False
 
     def absorb_by(self, memory: WorkingSet) -> None:
         memory.absorb(self.joined.gathered, self.aggregates.repeated)
@@ -97,7 +95,7 @@ class Answers(msgspec.Struct):
             ended["commit"] = self.committed
         return Outcome(
             self.batch, self.records, self.offsets, decided.decoded, decided.joined, decided.aggregates, decided.scored,
-            self.refused, ended, decided.is_fast,
+            self.refused, ended,
         )  # fmt: skip
 
 
@@ -106,7 +104,7 @@ class Outcome(msgspec.Struct, frozen=True):
 
     Its arrays are counted some batches later, so nobody writes into them; `joined.gathered` is the memory's own and
     changes with the next batch. `ended`: the time, in seconds, at which each stage did, "commit" only where there was
-    something to commit; `is_fast`: in one call.
+    something to commit.
     """
 
     batch: Batch
@@ -118,4 +116,3 @@ class Outcome(msgspec.Struct, frozen=True):
     scored: Scored
     refused: Mapping[int, Rejection]
     ended: dict[str, float]
-    is_fast: bool

@@ -175,6 +175,27 @@ def test_a_known_user_takes_the_fast_path_and_a_new_one_does_not() -> None:
     assert taken(one) == 2
 
 
+def test_facts_that_came_the_fast_way_are_written_as_well() -> None:
+    one = scoring(fast=True)
+    first, second = batches([ONE, [(0, 1, 5)]])
+    partition, memory = one.working_set.partitions[0], one.working_set
+    run(one, [first])
+    memory.settle(partition, cast(Any, memory.write(partition)))
+    run(one, [second])
+    assert taken(one) == 1
+    assert cast(Any, memory.write(partition)).users == [b"u-1"]
+
+
+def test_a_history_that_grows_the_fast_way_is_trimmed_as_any_other() -> None:
+    log = batches([[(0, 1, number)] for number in range(60)])
+    fast, slow = scoring(fast=True), scoring(fast=False)
+    run(fast, log)
+    run(slow, log)
+    assert taken(fast) > 50
+    assert kept(fast) == kept(slow)
+    assert len(fast.working_set.history(fast.working_set.partitions[0], b"u-1")) <= fast.working_set.limit
+
+
 @pytest.mark.parametrize(
     "log",
     [

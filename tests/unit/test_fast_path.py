@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, generate_latest
 
 from riskstream.models.domain import Domain
 from riskstream.models.features import Feature, FeatureSet
@@ -173,6 +173,7 @@ def test_a_known_user_takes_the_fast_path_and_a_new_one_does_not() -> None:
     one = scoring(fast=True)
     run(one, batches([ONE, [(0, 1, 5)], [(1, 2, 5)], [(0, 1, 6), (1, 2, 6)]]))
     assert taken(one) == 2
+    assert b"riskstream_fast_batches_total 2.0" in generate_latest(one.metrics.registry)
 
 
 def test_facts_that_came_the_fast_way_are_written_as_well() -> None:

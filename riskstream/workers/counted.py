@@ -74,7 +74,7 @@ def _one(answers: Answers) -> Counted:
 
 
 def _fast(run: Sequence[Answers]) -> Counted:
-    """Of batches in one arena: each record was scored, its user in memory."""
+    """Of batches in one arena: each record was scored."""
     works = cast("list[Computed]", [answers.work for answers in run])
     found = works[0].path.collected(works)
     partitions, offsets, timestamps = found.places
@@ -86,10 +86,11 @@ def _fast(run: Sequence[Answers]) -> Counted:
     }
     if run[0].committed is not None:
         ended["commit"] = np.array([answers.committed for answers in run], np.float64)
-    rows, seconds = np.arange(count), _between(ended)
+    rows, seconds, misses = np.arange(count), _between(ended), sum(work.misses for work in works)
     return Counted(
-        partitions, offsets, timestamps, rows, found.event_times, found.events, [], count, 0, len(run), seconds
-    )
+        partitions, offsets, timestamps, rows, found.event_times, found.events, [], count - misses, misses, len(run),
+        seconds,
+    )  # fmt: skip
 
 
 def _between(ended: Mapping[str, Floats]) -> dict[str, Floats]:

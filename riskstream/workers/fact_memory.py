@@ -90,8 +90,8 @@ class FactMemory:
         where the row lies now. Raises IndexError for a row without a seat."""
         first, position = np.empty(len(seats), np.int64), np.empty(len(seats), np.int64)
         if short := lay(seats, facts, self.seats, self.facts, self.next_turn(), first, position):
-            self._move(first[:short], position[:short])
-            _place(seats, facts, self.seats, self.facts, first, position)
+            self.move(first[:short], position[:short])
+            place(seats, facts, self.seats, self.facts, first, position)
         return first, position
 
     def next_turn(self) -> int:
@@ -104,10 +104,20 @@ class FactMemory:
         kept: tuple[Ints, Ints] = keep(seats, position, left_out, limit, self.seats, self.facts)
         return kept
 
+    def move(self, seats: Ints, lengths: Ints) -> None:
+        """Each to a room for so many facts, with the history as far as it fits. Who comes twice needs more facts."""
+        grown = np.empty(len(seats), np.int64)
+        done = _move(seats, lengths, self.seats, self.facts, self._rooms, grown)
+        for owner, rows in zip(self.seats[seats[:done], OWNER].tolist(), grown[:done].tolist(), strict=True):
+            self._note(owner, rows, 0)
+        if done < len(seats):
+            self._compact(np.searchsorted(_SIZES, lengths[done:]))
+            self.move(seats[done:], lengths[done:])
+
     def trim(self, seat: int, length: int, most: int) -> None:
         """Keep the last `length` facts, with room for `most`."""
         last = self.history(seat)[-length:].copy()
-        self._move(np.array([seat]), np.array([most]))
+        self.move(np.array([seat]), np.array([most]))
         start = self.seats[seat, START]
         self.facts[start : start + length] = last
         self.seats[seat, LENGTH] = length
@@ -144,16 +154,6 @@ class FactMemory:
             _take(sizes, self.facts, self._rooms, starts)
         return starts
 
-    def _move(self, seats: Ints, lengths: Ints) -> None:
-        """Each to a room for so many facts, with the history as far as it fits. Who comes twice needs more facts."""
-        grown = np.empty(len(seats), np.int64)
-        done = _move(seats, lengths, self.seats, self.facts, self._rooms, grown)
-        for owner, rows in zip(self.seats[seats[:done], OWNER].tolist(), grown[:done].tolist(), strict=True):
-            self._note(owner, rows, 0)
-        if done < len(seats):
-            self._compact(np.searchsorted(_SIZES, lengths[done:]))
-            self._move(seats[done:], lengths[done:])
-
     def _compact(self, sizes: Ints) -> None:
         """Rooms that stand empty are closed; the array grows if there was too little space for more rooms."""
         needed = int(self.seats[:, ROOM].sum() + _SIZES[sizes].sum())
@@ -182,8 +182,8 @@ def lacking(of, state, seats, rows):  # type: ignore[no-untyped-def]
 
 
 @njit(types.void(_GIVEN, _FACTS, _TWO, _TWO, _ONE, _ONE), cache=True, nogil=True)
-def _place(of, rows, seats, facts, first, position):  # type: ignore[no-untyped-def]
-    """Put down the rows that were counted, the last one first."""
+def place(of, rows, seats, facts, first, position):  # type: ignore[no-untyped-def]
+    """Put down the rows that were counted, the last one first. For compiled code."""
     for k in range(len(of) - 1, -1, -1):
         seat = seats[of[k]]
         seat[LAID] -= 1
@@ -207,7 +207,7 @@ def lay(of, rows, seats, facts, turn, first, position):  # type: ignore[no-untyp
             first[short], position[short] = of[k], seat[LENGTH] + seat[LAID]
             short += 1
     if short == 0:
-        _place(of, rows, seats, facts, first, position)
+        place(of, rows, seats, facts, first, position)
     return short
 
 

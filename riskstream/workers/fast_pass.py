@@ -19,12 +19,16 @@ from riskstream.schemas import reader
 from riskstream.schemas.encode import NO_NAMES, write
 from riskstream.schemas.machine import now_ns
 from riskstream.workers import profiles, user_index
-from riskstream.workers.fact_memory import LAID, PROFILED, keep, lacking, lay
+from riskstream.workers.fact_memory import PROFILED, keep, lacking, lay, place
 
 STAGES = ("decode", "join", "assemble", "score", "decide", "publish")
 PLACES = 7
 """Rows of int64[n]: seats, first and position of `lay`, originals; the timestamp, partition and offset of each
 record."""
+START, KNOWN, ROOMY = range(3)
+"""Where `run` begins: at the bytes; once the users it lacked are known; or once there is room for their facts."""
+LACKING = -1
+"""What it answers when it lacks a user; when it lacks rooms, less by their number."""
 MARKS = len(STAGES) + 2
 """Words of `clock`: when each of STAGES ended, in nanoseconds, and scratch."""
 
@@ -138,42 +142,48 @@ def parted(arena, begin, count, shape):  # type: ignore[no-untyped-def]
 @njit(
     _INT(
         _HELD_TYPE, _INT, _INT, _INT, types.Bytes(types.uint8, 1, "C"), types.PyArray(_INT, 1, "C"), _INTS, _INT,
-        types.ByteArray(types.uint8, 1, "C"),
+        types.ByteArray(types.uint8, 1, "C"), _INT,
     ),
     cache=True, nogil=True,
 )  # fmt: skip
-def run(held, turn, scored_at, count, text, given, arena, begin, scores):  # type: ignore[no-untyped-def]  # noqa: PLR0913
+def run(held, turn, scored_at, count, text, given, arena, begin, scores, step):  # type: ignore[no-untyped-def]  # noqa: PLR0913
     """Fill what is `parted` from the arena, and `scores` with the RiskScores one after the other: how many bytes these
     are. 0 if anything is out of the ordinary, and then nothing is kept.
 
-    `given`: the sizes and timestamps that `reader.read` takes, then partitions and offsets.
+    What is less is to be mended before it is called again for the `step` behind: LACKING, where `seats` of PLACES has
+    who is not in memory, or has no profile there; LACKING - k, where the first k of `first` and `position` have the
+    seats whose rooms are too small, and for how many facts. `given`: the sizes and timestamps that `reader.read` takes,
+    then partitions and offsets.
     """
     words, ints, profile, values, risks, vectors, repeated, degraded, decisions, clock, ends = parted(
         arena, begin, count, held.shape
     )
     data, numbers, out = np.frombuffer(text, np.uint8), np.frombuffer(given, np.int64), np.frombuffer(scores, np.uint8)
-    fields, allowed, columns, slots, limits, keys, found, proven = held.reading
-    if _read(
-        data, numbers, fields, allowed, columns, slots, limits, keys, found[:count], proven[:count], words
-    ):  # fmt: skip
-        return 0
-    clock[0] = now_ns(clock)
     of, first, position, original, partitions, offsets = ints[0], ints[1], ints[2], ints[3], ints[5], ints[6]
-    ints[4:] = numbers[len(numbers) - 3 * count :].reshape((3, count))
-    seed, index, names, seats, facts = held.memory
     user, size = words[len(words) - 2], words[len(words) - 1]
-    _find(data, user, size, partitions, seed, index, names, of)
-    if lacking(of, PROFILED, seats, first):
-        return 0
-    kept, no_profile, max_age_ms = held.profiles
+    seed, index, names, seats, facts = held.memory
     time_row, fact_rows, fact_is_float = held.facts
-    _join(kept, no_profile, max_age_ms, of, words[time_row], profile, degraded)
+    if step == START:
+        fields, allowed, columns, slots, limits, keys, found, proven = held.reading
+        if _read(
+            data, numbers, fields, allowed, columns, slots, limits, keys, found[:count], proven[:count], words
+        ):  # fmt: skip
+            return 0
+        clock[0] = now_ns(clock)
+        ints[4:] = numbers[len(numbers) - 3 * count :].reshape((3, count))
+        _find(data, user, size, partitions, seed, index, names, of)
+        if lacking(of, PROFILED, seats, first):
+            return LACKING
     own = np.empty((count, facts.shape[1]), np.int64)
     lay_facts(words, fact_rows, fact_is_float, offsets, own)
-    if lay(of, own, seats, facts, turn, first, position):
-        for k in range(count):
-            seats[of[k], LAID] = 0
-        return 0
+    if step == ROOMY:
+        place(of, own, seats, facts, first, position)
+    else:
+        short = lay(of, own, seats, facts, turn, first, position)
+        if short:
+            return LACKING - short
+    kept, no_profile, max_age_ms = held.profiles
+    _join(kept, no_profile, max_age_ms, of, words[time_row], profile, degraded)
     clock[1] = now_ns(clock)
     order = np.argsort(position) if count > 1 else np.zeros(1, np.int64)
     widths, shown, taken, capacity = held.history

@@ -1,9 +1,9 @@
 """The fast path: what most batches are, from bytes to the bytes of their scores in one compiled call.
 
 A worker that rests between batches finds nothing of itself in the processor's caches, and the way from stage to stage
-then costs more than the stages. So batches take it that have nothing out of the ordinary: good records of users who
-are in memory with their profiles, on partitions at their everyday work, for a model of nothing but trees. All others go
-stage by stage, and so does whatever turns out to be otherwise on the way. Both give the same bits.
+then costs more than the stages. So batches take it that have nothing out of the ordinary: good records, on partitions
+at their everyday work, for a model of nothing but trees. Users who are not in memory are brought there on the way. All
+other batches go stage by stage, and so does whatever turns out to be otherwise. Both give the same bits.
 """
 
 import time
@@ -26,6 +26,7 @@ from riskstream.schemas.columns import PackedColumns
 from riskstream.schemas.decode import Decoder
 from riskstream.schemas.digests import is_short
 from riskstream.schemas.encode import parts_of, row_bytes
+from riskstream.schemas.texts import Texts
 from riskstream.workers import fast_pass
 from riskstream.workers.join import Join, Joined
 from riskstream.workers.kafka.batch import Batch
@@ -64,6 +65,7 @@ class Computed(msgspec.Struct, frozen=True):
     text: bytes
     arena: NDArray[np.int64]
     begin: int
+    misses: int
 
     def absorb_by(self, memory: WorkingSet) -> None:
         self.path.absorb(self, memory)
@@ -133,14 +135,36 @@ class FastPath:
         if len(self._scores) < (most := count * self._row_bytes + len(text)):
             self._scores = bytearray(most)
         turn = self._working_set.next_turn()
-        size = _run(self._held, turn, scored_at, count, text, numbers, self._arena, begin, self._scores)
+        given = turn, scored_at, count, text, numbers, self._arena, begin, self._scores
+        size, misses = _run(self._held, *given, fast_pass.START), 0
+        if size < 0:
+            size, misses = self._helped(size, batch, given)
         if size == 0:
             return None
         self._used, raw = end, bytes(memoryview(self._scores)[:size])
         scores = [raw]
         if count > 1:
             scores = [raw[start:stop] for start, stop in pairwise(self._arena[end - count - 1 : end].tolist())]
-        return scores, Computed(self, batch, text, self._arena, begin)
+        return scores, Computed(self, batch, text, self._arena, begin, misses)
+
+    def _helped(self, size: int, batch: Batch, given: tuple[Any, ...]) -> tuple[int, int]:
+        """What `run` lacked is brought to it, so that it goes on: users from Redis, and larger rooms. Its answer then,
+        and how many users were not in memory. Raises what the join raises."""
+        misses, count = 0, len(batch.offsets)
+        words, ints, *_ = _parted(self._arena, given[-2], count, self._shape)
+        seats, first, position, _, _, partitions, _ = ints
+        if size == fast_pass.LACKING:
+            users = Texts(np.frombuffer(given[3], np.uint8), words[-2], words[-1])
+            misses, answered = self._join.read(seats, partitions, users)
+            if not answered:
+                return 0, misses
+            self._hold(batch.topic)
+            size = _run(self._held, *given, fast_pass.KNOWN)
+        if (short := fast_pass.LACKING - size) > 0:
+            self._working_set.make_room(first[:short], position[:short])
+            self._hold(batch.topic)
+            size = _run(self._held, *given, fast_pass.ROOMY)
+        return size, misses
 
     def _place(self, count: int) -> tuple[int, int]:
         """Words of the arena that so many records may have."""
@@ -184,17 +208,25 @@ class FastPath:
         decoded = self._decoder.all_of(np.frombuffer(computed.text, np.uint8), words)
         columns = PackedColumns(self._join.profiles.layout, profile)
         gathered = self._working_set.gathered(seats, first, position)
-        joined = Joined(decoded.columns, gathered, columns, degraded, 0)
+        joined = Joined(decoded.columns, gathered, columns, degraded, computed.misses)
         scored = Scored(decoded.rows, partitions, offsets, vectors, risks, decisions, repeated)
         ended = dict(zip(fast_pass.STAGES, self._ended(clock).tolist(), strict=False))
         return Decided(decoded, joined, Aggregates(values, original, repeated), scored, ended)
 
     def collected(self, run: Sequence[Computed]) -> Collected:
-        """What some batches in one arena came to, in one call."""
-        begins = np.array([computed.begin for computed in run], np.int64)
-        counts = np.array([len(computed.batch.offsets) for computed in run], np.int64)
-        found = fast_pass.collect(run[0].arena, begins, counts, self._shape, self._time_row)
-        partitions, offsets, timestamps, event_times, *events, marks = found
+        """What some batches in one arena came to, in one call. One by itself is told where it lies."""
+        if len(run) == 1:
+            (one,) = run
+            parts = _parted(one.arena, one.begin, len(one.batch.offsets), self._shape)
+            words, ints, _, _, risks, vectors, repeated, degraded, decisions, clock, _ = parts
+            timestamps, partitions, offsets = ints[4:]
+            event_times, events = words[self._time_row], (vectors, risks, decisions, degraded, repeated)
+            marks = clock[np.newaxis, : len(fast_pass.STAGES)]
+        else:
+            begins = np.array([computed.begin for computed in run], np.int64)
+            counts = np.array([len(computed.batch.offsets) for computed in run], np.int64)
+            found = fast_pass.collect(run[0].arena, begins, counts, self._shape, self._time_row)
+            partitions, offsets, timestamps, event_times, *events, marks = found
         ended = dict(zip(fast_pass.STAGES, self._ended(marks).T, strict=True))
         return Collected((partitions, offsets, timestamps), event_times, Events(*events), ended)
 

@@ -71,7 +71,7 @@ class Join:
         partial = self._note_since(numbers, event_time)
         self._commit_firsts()
         seats = self.working_set.find(numbers, users)
-        misses, answered = self._read(seats, numbers, users)
+        misses, answered = self.read(seats, numbers, users)
         unread = _NOTHING if answered else (seats == NOBODY).nonzero()[0]
         # While Redis does not answer, what is kept may be outdated.
         profile, degraded = (
@@ -83,6 +83,38 @@ class Join:
         if partial:
             degraded[self._is_partial(numbers, event_time)] |= HISTORY_PARTIAL
         return Joined(columns, gathered, profile, degraded, misses)
+
+    def read(self, seats: Ints, numbers: Ints, users: Texts) -> tuple[int, bool]:
+        """Loads what is missing of histories and profiles, and writes the seats of those who had none; answers how many
+        rows these are, and False while Redis is down and scoring without it was chosen.
+
+        Raises as a call does.
+        """
+        self.forget_changed()
+        unknown = self.working_set.without_profile(seats)
+        # Who is not in memory has no profile there; a partition that is not whole waits for Redis to answer again.
+        if not (len(unknown) or self._behind()):
+            return 0, True
+        missing = unknown[seats[unknown] == NOBODY]
+        reads = self._reads(numbers[missing], users.take(missing))
+        of_unknown = users.take(unknown).tolist()
+        asked = list(dict.fromkeys(of_unknown))
+        self.metrics.profile_reads_total.inc(len(asked))
+        try:
+            reply = self.store.exchange([], list(reads.values()), asked)
+        except Unavailable:
+            if not self.degrade:
+                raise
+            return len(missing), False
+        self._believe_again()
+        self._settle_begun(wait=False)  # its answers have come before these
+        self._load(reads, reply)
+        seats[missing] = self.working_set.find(numbers[missing], users.take(missing))
+        if asked:
+            place = {user: number for number, user in enumerate(asked)}  # some are of several rows
+            self.profiles.keep(seats[unknown], reply.profiles, [place[user] for user in of_unknown])
+            self.working_set.note_profiles(seats[unknown])
+        return len(missing), True
 
     def forget_changed(self) -> None:
         """The profiles that have changed since they were read."""
@@ -126,35 +158,6 @@ class Join:
     def _write(self, writes: Mapping[int, Write]) -> None:
         """Now, and wait for it. Raises StateLost, Unavailable."""
         self._settle(writes, self.store.exchange(list(writes.values()), [], []).marks)
-
-    def _read(self, seats: Ints, numbers: Ints, users: Texts) -> tuple[int, bool]:
-        """Loads what is missing of histories and profiles, and writes the seats of those who had none; answers how many
-        rows these are, and False while Redis is down."""
-        self.forget_changed()
-        unknown = self.working_set.without_profile(seats)
-        # Who is not in memory has no profile there; a partition that is not whole waits for Redis to answer again.
-        if not (len(unknown) or self._behind()):
-            return 0, True
-        missing = unknown[seats[unknown] == NOBODY]
-        reads = self._reads(numbers[missing], users.take(missing))
-        of_unknown = users.take(unknown).tolist()
-        asked = list(dict.fromkeys(of_unknown))
-        self.metrics.profile_reads_total.inc(len(asked))
-        try:
-            reply = self.store.exchange([], list(reads.values()), asked)
-        except Unavailable:
-            if not self.degrade:
-                raise
-            return len(missing), False
-        self._believe_again()
-        self._settle_begun(wait=False)  # its answers have come before these
-        self._load(reads, reply)
-        seats[missing] = self.working_set.find(numbers[missing], users.take(missing))
-        if asked:
-            place = {user: number for number, user in enumerate(asked)}  # some are of several rows
-            self.profiles.keep(seats[unknown], reply.profiles, [place[user] for user in of_unknown])
-            self.working_set.note_profiles(seats[unknown])
-        return len(missing), True
 
     def _reads(self, numbers: Ints, users: Texts) -> dict[int, Read]:
         by_partition: dict[int, dict[bytes, None]] = {}

@@ -222,6 +222,10 @@ class WorkingSet:
         self._forget_strangers()
         return self._memory.next_turn()
 
+    def make_room(self, seats: NDArray[np.int64], facts: NDArray[np.int64]) -> None:
+        """For so many `facts` at each of some seats, for the batch that is being gathered."""
+        self._memory.move(seats, facts)
+
     def gathered(self, seats: NDArray[np.int64], first: NDArray[np.int64], position: NDArray[np.int64]) -> Gathered:
         """What it came to; everybody was in memory."""
         return Gathered(self._memory.facts, first, position, seats, _NOBODY_UNREAD)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
+from types import SimpleNamespace
 from typing import Annotated, Any, cast
 
 import msgspec
@@ -21,7 +22,9 @@ from riskstream.models.scorer import NonFiniteScore
 from riskstream.models.tree_walk import TreeWalk
 from riskstream.schemas.decode import Decoder, Records
 from riskstream.schemas.history import Keys
+from riskstream.schemas.score import HISTORY_UNAVAILABLE
 from riskstream.workers.counted import counted
+from riskstream.workers.errors import Unavailable
 from riskstream.workers.fact_memory import LAID
 from riskstream.workers.fast_path import FastPath, Taken
 from riskstream.workers.join import Join
@@ -169,11 +172,31 @@ def kept(one: Scoring) -> list[object]:
 ONE: list[Record] = [(0, 1, 4)]
 
 
-def test_a_known_user_takes_the_fast_path_and_a_new_one_does_not() -> None:
+def test_all_but_the_first_batch_takes_the_fast_path_to_which_new_users_are_brought() -> None:
     one = scoring(fast=True)
-    run(one, batches([ONE, [(0, 1, 5)], [(1, 2, 5)], [(0, 1, 6), (1, 2, 6)]]))
-    assert taken(one) == 2
-    assert b"riskstream_fast_batches_total 2.0" in generate_latest(one.metrics.registry)
+    some = answered(one, batches([ONE, [(0, 1, 5)], [(1, 2, 5)], [(0, 1, 6), (1, 0, 6), (1, 0, 7), (1, 2, 8)]]))
+    assert taken(one) == 3
+    assert [counted([answers]).misses for answers in some] == [1, 0, 1, 2]
+    assert b"riskstream_fast_batches_total 3.0" in generate_latest(one.metrics.registry)
+
+
+@pytest.mark.parametrize("degrade", [True, False])
+def test_without_redis_a_new_user_gets_what_the_stages_give(degrade: bool) -> None:
+    def down(*_: object) -> None:
+        raise Unavailable("Redis is down")
+
+    first, second = batches([ONE, [(0, 1, 5), (0, 2, 5)]])
+    one = scoring(fast=True)
+    run(one, [first])
+    one.join.degrade, one.join.store = degrade, cast(Any, SimpleNamespace(**vars(one.join.store), exchange=down))
+    one.join.store.changed_profiles = cast(Any, set)
+    if not degrade:
+        with pytest.raises(Unavailable):
+            one(second)
+        return
+    (outcome,) = run(one, [second])
+    assert (taken(one), outcome.joined.misses) == (0, 1)
+    assert (outcome.joined.degraded & HISTORY_UNAVAILABLE != 0).tolist() == [False, True]
 
 
 def test_facts_that_came_the_fast_way_are_written_as_well() -> None:
@@ -201,7 +224,7 @@ def test_a_history_that_grows_the_fast_way_is_trimmed_as_any_other() -> None:
     "log",
     [
         pytest.param([ONE, [(0, 1, None)]], id="a record that is no event"),
-        pytest.param([ONE, [(0, 1, 5), (0, 2, 5)]], id="an unknown user among others"),
+        pytest.param([ONE, [(0, 1, 5), (0, 2, None)]], id="such a record among others"),
     ],
 )
 def test_what_is_out_of_the_ordinary_goes_stage_by_stage(log: list[list[Record]]) -> None:
@@ -243,15 +266,26 @@ def test_records_that_are_facts_only_go_stage_by_stage() -> None:
     assert taken(one) == 1
 
 
+def test_a_crowd_of_new_users_for_whom_all_tables_grow_takes_the_fast_path() -> None:
+    log = batches([ONE, [(user % 2, user, user % 10) for user in range(3, 2_400)]])
+    fast, slow = scoring(fast=True), scoring(fast=False)
+    assert [said(one) for one in run(fast, log)] == [said(one) for one in run(slow, log)]
+    assert taken(fast) == 1
+
+
+def profile_reads(one: Scoring) -> float | None:
+    return one.metrics.registry.get_sample_value("riskstream_profile_reads_total")
+
+
 def test_a_changed_profile_is_read_first() -> None:
     one = scoring(fast=True)
     first, second, third = batches([ONE, ONE, ONE])
     run(one, [first])
     cast(Any, one.join.store).changed = {b"u-1"}
-    run(one, [second])
-    assert taken(one) == 0
+    (outcome,) = run(one, [second])
+    assert (taken(one), outcome.joined.misses, profile_reads(one)) == (1, 0, 2.0)
     run(one, [third])
-    assert taken(one) == 1
+    assert (taken(one), profile_reads(one)) == (2, 2.0)
 
 
 def test_a_partition_that_is_not_whole_goes_stage_by_stage() -> None:
@@ -263,12 +297,19 @@ def test_a_partition_that_is_not_whole_goes_stage_by_stage() -> None:
     assert taken(one) == 0
 
 
-def test_a_history_that_outgrows_its_room_is_moved_and_nothing_of_the_attempt_is_left() -> None:
-    log = batches([[(0, 1, number % 10)] * 3 for number in range(8)])
-    one = scoring(fast=True)
-    run(one, log)
-    assert 0 < taken(one) < 7
-    assert not one.working_set._memory.seats[:, LAID].any()
+@pytest.mark.parametrize("rows", [1 << 20, 8])
+def test_a_history_that_outgrows_its_room_gets_a_larger_one_though_all_memory_has_to_be_moved(rows: int) -> None:
+    log = batches([[(0, 1, number % 10)] * 3 + [(0, 2, number % 10)] for number in range(8)])
+    fast, slow = scoring(fast=True), scoring(fast=False)
+    for one in (fast, slow):
+        one.working_set._memory.facts = np.empty((rows, len(one.domain.layout.words)), np.int64)
+    moved = len(fast.working_set._memory.facts)
+    assert [said(one) for one in run(fast, log)] == [said(one) for one in run(slow, log)]
+    assert taken(fast) == 7
+    assert kept(fast) == kept(slow)
+    assert fast.working_set._memory.all_rows == slow.working_set._memory.all_rows
+    assert (len(fast.working_set._memory.facts) > moved) == (rows == 8)
+    assert not fast.working_set._memory.seats[:, LAID].any()
 
 
 def test_a_score_that_is_none_is_left_to_the_stages_which_refuse_it() -> None:

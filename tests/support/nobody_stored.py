@@ -2,16 +2,18 @@
 
 from collections.abc import Sequence
 
+from riskstream.workers.errors import Unavailable
 from riskstream.workers.history_store import Read, Reply
 
 
 class NobodyStored:
-    """A Redis without histories and profiles, which can be told that profiles have changed."""
+    """A Redis without histories and profiles, which can be told that profiles have changed, or to be away."""
 
     down = False
 
     def __init__(self) -> None:
         self.changed: set[bytes] = set()
+        self.is_away = False
 
     def is_quiet(self) -> bool:
         return not self.changed
@@ -21,6 +23,8 @@ class NobodyStored:
         return changed
 
     def exchange(self, writes: Sequence[object], reads: Sequence[Read], profiles: Sequence[object]) -> Reply:
+        if self.is_away:
+            raise Unavailable("Redis is away")
         return Reply([], [(b"", [None] * len(read.users)) for read in reads], [None] * len(profiles))
 
 

@@ -10,6 +10,8 @@ RATES = (500, 2_000)
 """Events a second at which latencies are compared."""
 LARGEST = 2_048
 """The batch size of the floor: the cheapest."""
+BY_TURNS = "floor, by turns"
+"""The section of its steps at that size, measured by turns with the workers that are held against it."""
 
 
 class Aim(NamedTuple):
@@ -35,7 +37,7 @@ def headline(rows: Sequence[Row]) -> dict[str, float]:
     """The last line's numbers; only those whose measurements were made."""
     worker = found(rows, "saturation", "worker_us", Case().label)
     floor = floor_us(rows)
-    ort = found(rows, "floor", "us", {"step": "score", "batch": LARGEST})
+    ort = ort_us(rows)
     loop = found(rows, "naive", "us", {"commit_every": 1})
     numbers = {
         "worker_us": worker,
@@ -50,9 +52,21 @@ def headline(rows: Sequence[Row]) -> dict[str, float]:
 
 def floor_us(rows: Sequence[Row]) -> float | None:
     """The floor's steps added up, once Kafka's were measured too."""
-    names = {row.of["step"] for row in rows if row.section == "floor" and row.of["batch"] == LARGEST}
-    steps = [found(rows, "floor", "us", {"step": name, "batch": LARGEST}) or 0.0 for name in names]
+    names = {str(row.of["step"]) for row in rows if row.section == "floor" and row.of["batch"] == LARGEST}
+    names |= {name for row in rows if row.section == BY_TURNS for name in row.found}
+    steps = [step_us(rows, name) or 0.0 for name in names]
     return sum(steps) if {"score", "consume", "commit"} <= names else None
+
+
+def step_us(rows: Sequence[Row], step: str) -> float | None:
+    """One of them: by turns with the workers if it was so measured, else beside the stages."""
+    beside = found(rows, "floor", "us", {"step": step, "batch": LARGEST})
+    return found(rows, BY_TURNS, step, {}) or beside
+
+
+def ort_us(rows: Sequence[Row]) -> float | None:
+    """ONNX Runtime alone."""
+    return step_us(rows, "score")
 
 
 def aims(rows: Sequence[Row]) -> Iterator[Aim]:

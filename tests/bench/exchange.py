@@ -4,7 +4,7 @@ The worker's own consumer and producers, and beside each the cheapest known way 
 started at the end of the log and then sent to its beginning, so that joining the group is not measured.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +23,8 @@ from tests.bench.world import topics_of
 PUBLISHED = {1: 40, 32: 20, 256: 8, 2_048: 3}
 """By batch size, how many batches are one measurement."""
 ROUNDS = 3
+Work = Callable[[], int]
+"""Does something for so many events."""
 
 
 @dataclass
@@ -76,8 +78,9 @@ def consume_us(rig: Rig, source: Input, size: int) -> float:
     return cpu_us(work, ROUNDS)
 
 
-def consume_floor_us(rig: Rig, size: int) -> float:
-    """consume(n) and value()."""
+@contextmanager
+def consume_floor(rig: Rig, size: int) -> Iterator[Work]:
+    """consume(n) and value(), of all that was fed."""
     topic = topics_of(rig.name)[0]
     consumer = Consumer(
         {"bootstrap.servers": rig.world.stack.bootstrap_servers, "group.id": "floor", "enable.auto.commit": False}
@@ -96,9 +99,10 @@ def consume_floor_us(rig: Rig, size: int) -> float:
             taken += len(values)
         return taken
 
-    us = cpu_us(work, ROUNDS)
-    consumer.close()
-    return us
+    try:
+        yield work
+    finally:
+        consumer.close()
 
 
 def open_output(settings: Settings) -> Output:
@@ -125,7 +129,7 @@ def publish_us(rig: Rig, output: Output, group: Any, records: list[Outgoing]) ->
     return cpu_us(work, ROUNDS)
 
 
-def produce_floor_us(rig: Rig, records: list[Outgoing]) -> float:
+def produce_floor(rig: Rig, records: list[Outgoing]) -> Work:
     """produce() and flush()."""
     producer, size = Producer(_floor_config(rig)), len(records)
 
@@ -135,11 +139,11 @@ def produce_floor_us(rig: Rig, records: list[Outgoing]) -> float:
             producer.flush(30)
         return size * PUBLISHED[size]
 
-    return cpu_us(work, ROUNDS)
+    return work
 
 
-def transaction_floor_us(rig: Rig, group: Any, records: list[Outgoing]) -> float:
-    """A transaction's own part, whatever the batch: one with a single record and the offsets."""
+def transaction_floor(rig: Rig, group: Any, records: list[Outgoing]) -> Work:
+    """A transaction's own part, whatever the batch: one with a single record and the offsets. Counts transactions."""
     offsets = [TopicPartition(topics_of(rig.name)[0], number, 1) for number in rig.fed]
     producers = [Producer({**_floor_config(rig), "transactional.id": f"floor-{turn}"}) for turn in ("a", "b")]
     for producer in producers:
@@ -154,7 +158,7 @@ def transaction_floor_us(rig: Rig, group: Any, records: list[Outgoing]) -> float
             producer.commit_transaction(30)
         return 20
 
-    return cpu_us(work, ROUNDS)
+    return work
 
 
 def group_of(rig: Rig, source: Input) -> Any:

@@ -5,7 +5,9 @@ starts. Their sum is what a worker would cost if all of its own thought were fre
 """
 
 import socket
-from collections.abc import Callable
+import statistics
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -51,8 +53,31 @@ class Wire:
         self._socket.close()
 
 
+class Floor:
+    """Steps of the floor, each measured once at a time: by turns with what is held against it."""
+
+    def __init__(self, steps: Mapping[str, Callable[[], int]]) -> None:
+        self._steps = steps
+        self._found: dict[str, list[float]] = {name: [] for name in steps}
+
+    def measure(self) -> None:
+        for name, step in self._steps.items():
+            self._found[name].append(cpu_us(step, 1))
+
+    def us(self) -> dict[str, float]:
+        """CPU microseconds per event of each step, the median over all times."""
+        return {name: statistics.median(found) for name, found in self._found.items()}
+
+
 def floor_us(flow: Flow, outcome: Outcome, trees: int) -> dict[str, float]:
     """CPU microseconds per event of each step at the outcome's batch size, those on Kafka apart."""
+    with floor_steps(flow, outcome, trees) as steps:
+        return {name: cpu_us(step, ROUNDS) for name, step in steps.items()}
+
+
+@contextmanager
+def floor_steps(flow: Flow, outcome: Outcome, trees: int) -> Iterator[dict[str, Callable[[], int]]]:
+    """All but those on Kafka."""
     wire = Wire(flow.rig.world.stack.redis_url)
     steps: dict[str, Callable[[], object]] = {
         "decode": _decode(flow, outcome),
@@ -63,9 +88,10 @@ def floor_us(flow: Flow, outcome: Outcome, trees: int) -> dict[str, float]:
         "encode": _encode(outcome),
         "write-behind": _append(wire, outcome),
     }
-    found = {name: cpu_us(_repeated(step, len(outcome.records)), ROUNDS) for name, step in steps.items()}
-    wire.close()
-    return found
+    try:
+        yield {name: _repeated(step, len(outcome.records)) for name, step in steps.items()}
+    finally:
+        wire.close()
 
 
 def _decode(flow: Flow, outcome: Outcome) -> Callable[[], object]:

@@ -1,14 +1,16 @@
 """What is measured, in order."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from itertools import islice
 
 from riskstream.workers.kafka.output import Outgoing
 from riskstream.workers.outcome import Outcome
 from tests.bench import exchange, growth
-from tests.bench.aims import LARGEST
+from tests.bench.aims import BY_TURNS, LARGEST
+from tests.bench.cpu import cpu_us
 from tests.bench.disturbance import disturbances, recovery, start_up
-from tests.bench.floor import floor_us, in_one_piece
+from tests.bench.floor import Floor, floor_steps, floor_us, in_one_piece
 from tests.bench.flow import Flow
 from tests.bench.latency import LIVES, WARM_EVENTS, Pace, latencies, most_sustained
 from tests.bench.results import Row
@@ -23,6 +25,8 @@ USUAL = Shape(60_000, 50)
 """Four thousand users. Every figure of the headline is of these."""
 LONGER, LONGEST = Shape(120_000, 50), Shape(240_000, 50)
 FEWER, FEWEST = 100, 50
+TURN_S = 0.5
+"""Of one worker that has a core; of one that has a share of it, twice as long."""
 
 Rows = list[Row]
 Measurement = Callable[[World, Rows], Iterator[Row]]
@@ -60,19 +64,25 @@ def _floor(flow: Flow, outcome: Outcome) -> Iterator[Row]:
         yield Row("floor", {"step": step, "batch": len(outcome.records)}, {"us": us})
 
 
-def _floor_again(world: World, repeat: int) -> Iterator[Row]:
-    """At the largest batch: what is held against the floor is measured minutes after it was, on another mood."""
+@contextmanager
+def _standing_floor(world: World, repeat: int) -> Iterator[Floor]:
+    """All of its steps at the largest batch, ready to be measured by turns with workers."""
     workload = world.workload(USUAL)
-    with Rig(world, f"floor-{repeat}", {}) as rig:
+    with ExitStack() as stack:
+        rig = stack.enter_context(Rig(world, f"floor-{repeat}", {}))
         rig.store(workload)
         flow = Flow(rig, workload, TREES)
         flow.remember()
         outcomes = [flow.run(batch)[0] for batch in islice(flow.batches(workload.records, LARGEST), 3)]
-        rows = list(_floor(flow, in_one_piece(outcomes[-1])))
+        steps = stack.enter_context(floor_steps(flow, in_one_piece(outcomes[-1]), TREES))
         rig.feed(workload.records)
-        rows += [row for row in _kafka(rig, outcomes[-1].records, [LARGEST]) if row.section == "floor"]
-    for row in rows:
-        yield Row(row.section, {**row.of, "repeat": repeat}, row.found)
+        source = stack.enter_context(exchange.worker_input(world.settings(rig.name)))
+        records = outcomes[-1].records
+        transaction = exchange.transaction_floor(rig, exchange.group_of(rig, source), records)
+        steps["consume"] = stack.enter_context(exchange.consume_floor(rig, LARGEST))
+        steps["produce"] = exchange.produce_floor(rig, records)
+        steps["commit"] = lambda: transaction() * LARGEST
+        yield Floor(steps)
 
 
 def _kafka(rig: Rig, records: list[Outgoing], sizes: Sequence[int]) -> Iterator[Row]:
@@ -81,7 +91,7 @@ def _kafka(rig: Rig, records: list[Outgoing], sizes: Sequence[int]) -> Iterator[
         group = exchange.group_of(rig, source)
         modes = ("exactly_once", "at_least_once")
         outputs = {mode: exchange.open_output(rig.world.settings(rig.name, DELIVERY=mode)) for mode in modes}
-        transaction = exchange.transaction_floor_us(rig, group, records)
+        transaction = cpu_us(exchange.transaction_floor(rig, group, records), exchange.ROUNDS)
         for size in sizes:
             some = records[:size]
             found = {"consume": exchange.consume_us(rig, source, size)} | {
@@ -89,11 +99,12 @@ def _kafka(rig: Rig, records: list[Outgoing], sizes: Sequence[int]) -> Iterator[
             }
             for what, us in found.items():
                 yield Row("exchange", {"what": what, "batch": size}, {"us": us})
-            floor = {
-                "consume": exchange.consume_floor_us(rig, size),
-                "produce": exchange.produce_floor_us(rig, some),
-                "commit": transaction / size,
-            }
+            with exchange.consume_floor(rig, size) as consume:
+                floor = {
+                    "consume": cpu_us(consume, exchange.ROUNDS),
+                    "produce": cpu_us(exchange.produce_floor(rig, some), exchange.ROUNDS),
+                    "commit": transaction / size,
+                }
             for step, us in floor.items():
                 yield Row("floor", {"step": step, "batch": size}, {"us": us})
 
@@ -113,12 +124,12 @@ def quick_saturation(world: World, _: Rows) -> Iterator[Row]:
 
 
 def saturation(world: World, _: Rows) -> Iterator[Row]:
-    """One thing changed at a time; what the aims speak of three times, in turn with the floor."""
+    """One thing changed at a time; what the aims speak of three times, by turns with the floor."""
     for repeat in range(3):
-        if repeat:
-            yield from _floor_again(world, repeat)
-        for case in (Case(repeat=repeat), Case(engine="onnxruntime", repeat=repeat), Case(workers=2, repeat=repeat)):
-            yield saturate(world, case, USUAL.events)
+        with _standing_floor(world, repeat) as floor:
+            cases = [Case(repeat=repeat), Case(engine="onnxruntime", repeat=repeat), Case(workers=2, repeat=repeat)]
+            yield from by_turns(world, cases, LONGER.events, TURN_S, between=floor.measure)
+            yield Row(BY_TURNS, {"repeat": repeat}, floor.us())
     for workers in (1, 2):
         yield saturate(world, Case(workers, "at_least_once"), USUAL.events)
     yield saturate(world, Case(trees=FEWER), USUAL.events)
@@ -126,7 +137,9 @@ def saturation(world: World, _: Rows) -> Iterator[Row]:
     for facts in (5, 500):
         yield saturate(world, Case(facts=facts), USUAL.events)
     for repeat in range(3):
-        yield from by_turns(world, [Case(workers, share=SHARE, repeat=repeat) for workers in (1, 2)], LONGEST.events)
+        yield from by_turns(
+            world, [Case(workers, share=SHARE, repeat=repeat) for workers in (1, 2)], LONGEST.events, 2 * TURN_S
+        )
 
 
 def quick_latency(world: World, _: Rows) -> Iterator[Row]:

@@ -7,7 +7,7 @@ is left out and every event's whole cost is in.
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from typing import Literal
@@ -21,8 +21,6 @@ from tests.bench.world import TREES, World
 WARM_SHARE = 0.25
 SHARE = 0.2
 """Of a core for each worker: then two leave the broker as much as it needs, as if it had cores of its own."""
-TURN_S = 1.0
-"""Of one worker."""
 Engine = Literal["tree_walk", "onnxruntime"]
 
 
@@ -54,15 +52,17 @@ class Case:
 
 def saturate(world: World, case: Case, events: int) -> Row:
     """One case with `events` to score, a first part of them unmeasured."""
-    (row,) = by_turns(world, [case], events)
+    (row,) = by_turns(world, [case], events, math.inf)
     return row
 
 
-def by_turns(world: World, cases: Sequence[Case], events: int) -> Iterator[Row]:
+def by_turns(
+    world: World, cases: Sequence[Case], events: int, turn_s: float, between: Callable[[], None] = lambda: None
+) -> Iterator[Row]:
     """Cases that differ in their workers only, each with `events` to score.
 
-    Several take turns of a moment, so that all see the same moods of the machine; twice as many workers have turns half
-    as long, so that all end at about the same time.
+    Several take turns of a moment, `turn_s` for one worker, so that all see the same moods of the machine, and so does
+    what is done `between`; twice as many workers have turns half as long, so that all end at about the same time.
     """
     workload = world.workload(Shape(events, cases[0].facts, cases[0].users))
     cut = int(events * WARM_SHARE)
@@ -77,7 +77,8 @@ def by_turns(world: World, cases: Sequence[Case], events: int) -> Iterator[Row]:
         time.sleep(0.3)  # the broker is done with it, too
         while under_way := [run for run in runs if not run.done]:
             for run in under_way:
-                run.go_on(TURN_S / run.case.workers if runs[1:] else math.inf)
+                run.go_on(turn_s / run.case.workers)
+            between()
     yield from (run.row(events - cut) for run in runs)
 
 

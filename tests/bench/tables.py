@@ -4,13 +4,14 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from statistics import median
 
-from tests.bench.aims import Aim
+from tests.bench.aims import BY_TURNS, Aim
 from tests.bench.results import Difference, Label, Result, Row
 
 TITLES = {
     "stages": "CPU µs per event of each stage, by batch size",
     "parts": "Of which, CPU µs per event",
     "floor": "The floor: each step alone, CPU µs per event",
+    BY_TURNS: "The floor at batch 2,048, by turns with the workers below, CPU µs per event",
     "exchange": "Kafka, CPU µs per event of the whole client",
     "naive": "The tutorial's loop, CPU µs per event",
     "saturation": "A preloaded backlog",

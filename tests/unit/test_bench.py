@@ -11,7 +11,7 @@ import pytest
 
 from tests.bench import offline
 from tests.bench.__main__ import main, publish
-from tests.bench.aims import LARGEST, aims, headline
+from tests.bench.aims import BY_TURNS, LARGEST, aims, headline
 from tests.bench.cpu import Ration, spent_s
 from tests.bench.pictures import draw
 from tests.bench.results import Result, Row, load, save, this_machine
@@ -58,13 +58,11 @@ def test_the_headline_is_ratios_of_what_the_same_run_found() -> None:
     assert headline(rows(20.0)) == expected
 
 
-def test_a_floor_that_was_measured_again_counts_once_by_its_median() -> None:
-    again = [
-        Row("floor", {"step": step, "batch": LARGEST, "repeat": repeat}, {"us": us})
-        for step in ("score", "consume", "commit")
-        for repeat, us in ((1, 4.0), (2, 9.0))
-    ]
-    assert headline([*rows(20.0), *again])["floor_us"] == 15.0
+def test_a_floor_that_was_measured_by_turns_counts_instead_by_its_median() -> None:
+    steps = ("score", "consume", "commit")
+    turns = [Row(BY_TURNS, {"repeat": n}, dict.fromkeys(steps, us)) for n, us in enumerate((4.0, 9.0, 6.0))]
+    found = headline([*rows(20.0), *turns])
+    assert (found["floor_us"], found["ort_ratio"]) == (18.0, 20 / 6)
 
 
 def test_a_floor_without_kafka_is_no_floor() -> None:

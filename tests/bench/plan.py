@@ -25,6 +25,8 @@ USUAL = Shape(60_000, 50)
 """Four thousand users. Every figure of the headline is of these."""
 LONGER, LONGEST = Shape(120_000, 50), Shape(240_000, 50)
 FEWER, FEWEST = 100, 50
+REPEATS = 5
+"""Of what the aims speak of."""
 TURN_S = 0.5
 """Of one worker that has a core; of one that has a share of it, twice as long."""
 
@@ -124,8 +126,8 @@ def quick_saturation(world: World, _: Rows) -> Iterator[Row]:
 
 
 def saturation(world: World, _: Rows) -> Iterator[Row]:
-    """One thing changed at a time; what the aims speak of three times, by turns with the floor."""
-    for repeat in range(3):
+    """One thing changed at a time; what the aims speak of several times, by turns with the floor."""
+    for repeat in range(REPEATS):
         with _standing_floor(world, repeat) as floor:
             cases = [Case(repeat=repeat), Case(engine="onnxruntime", repeat=repeat), Case(workers=2, repeat=repeat)]
             yield from by_turns(world, cases, LONGER.events, TURN_S, between=floor.measure)

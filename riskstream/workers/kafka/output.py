@@ -1,6 +1,5 @@
 """The producers: everything that comes of a batch becomes visible together with its input offsets."""
 
-import os
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
@@ -156,8 +155,6 @@ class AtLeastOnceOutput:
         if len(producer) >= UNACKNOWLEDGED_MOST:
             self.settle()
         _produce(producer, records, self._timeout_s, self._on_delivery)
-        # The client's thread may be waiting for this core, and what follows here is for nobody who waits.
-        os.sched_yield()
 
     def settle(self) -> None:
         unsent = cast(Producer, self._producer).flush(self._timeout_s)

@@ -11,7 +11,7 @@ TITLES = {
     "stages": "CPU µs per event of each stage, by batch size",
     "parts": "Of which, CPU µs per event",
     "floor": "The floor: each step alone, CPU µs per event",
-    BY_TURNS: "The floor at batch 2,048, by turns with the workers below, CPU µs per event",
+    BY_TURNS: "The floor at batch 2,048, by turns with the workers that are held against it, CPU µs per event",
     "exchange": "Kafka, CPU µs per event of the whole client",
     "naive": "The tutorial's loop, CPU µs per event",
     "saturation": "A preloaded backlog",

@@ -105,7 +105,8 @@ class FactMemory:
         return kept
 
     def move(self, seats: Ints, lengths: Ints) -> None:
-        """Each to a room for so many facts, with the history as far as it fits. Who comes twice needs more facts."""
+        """Each of int64[m] seats to a room for so many facts, with the history as far as it fits; `facts` may be
+        replaced. Who comes twice needs more facts the second time."""
         grown = np.empty(len(seats), np.int64)
         done = _move(seats, lengths, self.seats, self.facts, self._rooms, grown)
         for owner, rows in zip(self.seats[seats[:done], OWNER].tolist(), grown[:done].tolist(), strict=True):

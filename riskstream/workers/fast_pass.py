@@ -150,10 +150,10 @@ def run(held, turn, scored_at, count, text, given, arena, begin, scores, step): 
     """Fill what is `parted` from the arena, and `scores` with the RiskScores one after the other: how many bytes these
     are. 0 if anything is out of the ordinary, and then nothing is kept.
 
-    What is less is to be mended before it is called again for the `step` behind: LACKING, where `seats` of PLACES has
-    who is not in memory, or has no profile there; LACKING - k, where the first k of `first` and `position` have the
-    seats whose rooms are too small, and for how many facts. `given`: the sizes and timestamps that `reader.read` takes,
-    then partitions and offsets.
+    A negative answer tells what it lacks; with that mended, it is called again to go on at the next `step`. LACKING: a
+    user is not in memory, or has no profile there, which the first of PLACES tells. LACKING - k: rooms are too small,
+    and the first k of the second and third of PLACES are their seats, and for how many facts. `given`: the sizes and
+    timestamps that `reader.read` takes, then partitions and offsets.
     """
     words, ints, profile, values, risks, vectors, repeated, degraded, decisions, clock, ends = parted(
         arena, begin, count, held.shape

@@ -149,12 +149,15 @@ class FastPath:
 
     def _helped(self, size: int, batch: Batch, given: tuple[Any, ...]) -> tuple[int, int]:
         """What `run` lacked is brought to it, so that it goes on: users from Redis, and larger rooms. Its answer then,
-        and how many users were not in memory. Raises what the join raises."""
-        misses, count = 0, len(batch.offsets)
-        words, ints, *_ = _parted(self._arena, given[-2], count, self._shape)
+        and how many rows' users were not in memory. Raises what the join raises. `given`: all that `run` takes between
+        what it holds and the step.
+        """
+        misses = 0
+        _, _, count, text, _, arena, begin, _ = given
+        words, ints, *_ = _parted(arena, begin, count, self._shape)
         seats, first, position, _, _, partitions, _ = ints
         if size == fast_pass.LACKING:
-            users = Texts(np.frombuffer(given[3], np.uint8), words[-2], words[-1])
+            users = Texts(np.frombuffer(text, np.uint8), words[-2], words[-1])
             misses, answered = self._join.read(seats, partitions, users)
             if not answered:
                 return 0, misses

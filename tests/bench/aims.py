@@ -37,7 +37,7 @@ def headline(rows: Sequence[Row]) -> dict[str, float]:
     """The last line's numbers; only those whose measurements were made."""
     worker = found(rows, "saturation", "worker_us", Case().label)
     floor = floor_us(rows)
-    ort = ort_us(rows)
+    ort = step_us(rows, "score")
     loop = found(rows, "naive", "us", {"commit_every": 1})
     numbers = {
         "worker_us": worker,
@@ -62,11 +62,6 @@ def step_us(rows: Sequence[Row], step: str) -> float | None:
     """One of them: by turns with the workers if it was so measured, else beside the stages."""
     beside = found(rows, "floor", "us", {"step": step, "batch": LARGEST})
     return found(rows, BY_TURNS, step, {}) or beside
-
-
-def ort_us(rows: Sequence[Row]) -> float | None:
-    """ONNX Runtime alone."""
-    return step_us(rows, "score")
 
 
 def aims(rows: Sequence[Row]) -> Iterator[Aim]:

@@ -14,10 +14,12 @@ MICRO = 1e6
 PERIOD_S = 0.1
 """Of a CPU limit: what Linux and Kubernetes have."""
 LOOK_S = 0.002
+Work = Callable[[], int]
+"""What is measured; it answers how many events it did."""
 
 
-def cpu_us(work: Callable[[], int], rounds: int) -> float:
-    """CPU microseconds per event: the median over `rounds` calls of `work`, which answers how many events it did.
+def cpu_us(work: Work, rounds: int) -> float:
+    """CPU microseconds per event: the median over `rounds` calls of `work`.
 
     The whole process counts, so that a client library's threads do. One call before the first is not measured.
     """
@@ -25,7 +27,7 @@ def cpu_us(work: Callable[[], int], rounds: int) -> float:
     return statistics.median(_once(work) for _ in range(rounds))
 
 
-def _once(work: Callable[[], int]) -> float:
+def _once(work: Work) -> float:
     started = time.process_time()
     events = work()
     return MICRO * (time.process_time() - started) / events

@@ -4,7 +4,7 @@ The worker's own consumer and producers, and beside each the cheapest known way 
 started at the end of the log and then sent to its beginning, so that joining the group is not measured.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -16,15 +16,13 @@ from riskstream.workers.kafka.input import Input
 from riskstream.workers.kafka.offsets import Span
 from riskstream.workers.kafka.output import AtLeastOnceOutput, Outgoing, Output, TransactionalOutput
 from riskstream.workers.settings import Settings
-from tests.bench.cpu import cpu_us
+from tests.bench.cpu import Work, cpu_us
 from tests.bench.rig import BenchError, Rig
 from tests.bench.world import topics_of
 
 PUBLISHED = {1: 40, 32: 20, 256: 8, 2_048: 3}
 """By batch size, how many batches are one measurement."""
 ROUNDS = 3
-Work = Callable[[], int]
-"""Does something for so many events."""
 
 
 @dataclass

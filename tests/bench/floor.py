@@ -22,7 +22,7 @@ from riskstream.models.history import aggregate
 from riskstream.schemas.score import RiskScore, decode_score
 from riskstream.workers.outcome import Outcome
 from tests.bench.bundles import session_of
-from tests.bench.cpu import cpu_us
+from tests.bench.cpu import Work, cpu_us
 from tests.bench.flow import Flow
 
 APPEND = b"for i = 2, #KEYS do redis.call('APPEND', KEYS[i], ARGV[i]) end redis.call('SET', KEYS[1], ARGV[1])"
@@ -56,7 +56,7 @@ class Wire:
 class Floor:
     """Steps of the floor, each measured once at a time: by turns with what is held against it."""
 
-    def __init__(self, steps: Mapping[str, Callable[[], int]]) -> None:
+    def __init__(self, steps: Mapping[str, Work]) -> None:
         self._steps = steps
         self._found: dict[str, list[float]] = {name: [] for name in steps}
 
@@ -76,7 +76,7 @@ def floor_us(flow: Flow, outcome: Outcome, trees: int) -> dict[str, float]:
 
 
 @contextmanager
-def floor_steps(flow: Flow, outcome: Outcome, trees: int) -> Iterator[dict[str, Callable[[], int]]]:
+def floor_steps(flow: Flow, outcome: Outcome, trees: int) -> Iterator[dict[str, Work]]:
     """All but those on Kafka."""
     wire = Wire(flow.rig.world.stack.redis_url)
     steps: dict[str, Callable[[], object]] = {
@@ -148,7 +148,7 @@ def _append(wire: Wire, outcome: Outcome) -> Callable[[], object]:
     return lambda: wire.ask(b"EVALSHA", sha, len(facts) + 1, b"floor:applied", *facts, b"mark", *values)
 
 
-def _repeated(step: Callable[[], object], events: int) -> Callable[[], int]:
+def _repeated(step: Callable[[], object], events: int) -> Work:
     times = max(1, LEAST_EVENTS // events)
 
     def work() -> int:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from tests.bench.aims import found, ort_us
+from tests.bench.aims import found, step_us
 from tests.bench.results import Label, Result, Row
 from tests.bench.saturation import SHARE, Case
 from tests.bench.tables import number
@@ -33,7 +33,7 @@ def _cost(rows: Sequence[Row]) -> Iterator[tuple[str, str]]:
         "The same, committing every hundred": ("naive", "us", {"commit_every": 100}),
     }
     found_us = {what: found(rows, section, name, of) for what, (section, name, of) in beside.items()}
-    for what, us in {"ONNX Runtime alone, for the same rows": ort_us(rows), **found_us}.items():
+    for what, us in {"ONNX Runtime alone, for the same rows": step_us(rows, "score"), **found_us}.items():
         if us is not None:
             yield what, f"{number(us)} µs, {us / worker:.1f} times as much"
 

@@ -7,7 +7,7 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-from tests.bench.aims import floor_us, found, ort_us
+from tests.bench.aims import floor_us, found, step_us
 from tests.bench.results import Row
 from tests.bench.saturation import Case
 
@@ -39,7 +39,7 @@ def draw(rows: Sequence[Row], folder: Path) -> list[Path]:
 def cost(rows: Sequence[Row], figure: Figure) -> bool:
     """The whole worker beside what it is held against."""
     bars = {
-        "ONNX Runtime alone": ort_us(rows),
+        "ONNX Runtime alone": step_us(rows, "score"),
         "floor: every step the cheapest way": floor_us(rows),
         "worker, own walk": found(rows, "saturation", "worker_us", Case().label),
         "worker, ONNX Runtime": found(rows, "saturation", "worker_us", Case(engine="onnxruntime").label),

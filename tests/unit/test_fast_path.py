@@ -328,6 +328,13 @@ def test_stages_end_one_after_the_other() -> None:
     assert all(before <= after for before, after in pairwise(outcome.ended.values()))
 
 
+def test_each_stage_took_a_batch_as_long_whether_it_is_counted_alone_or_with_others() -> None:
+    one, two = answered(scoring(fast=True), batches([ONE, [(0, 1, 5)], [(0, 1, 6)]]))[1:]
+    alone, together = counted([one]).seconds, counted([one, two]).seconds
+    for stage in ("join", "assemble", "score", "decide"):
+        assert alone[stage][0] == pytest.approx(together[stage][0], abs=1e-8)
+
+
 def test_a_model_or_a_domain_that_is_more_has_no_fast_path() -> None:
     features = DOMAIN.features
     by_function = Feature("zero", "nothing", "count", 1, lambda inputs: np.zeros(len(inputs.event["failures"])))
